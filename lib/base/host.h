@@ -1,0 +1,34 @@
+// Facts about this host: processors that may be used, memory that may be used, and why.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace mica {
+
+struct ThreadChoice {
+  int threads = 1;
+  std::string reason;  // "2 physical cores in the affinity mask", for `mica doctor`
+};
+
+struct HostFacts {
+  int online_cpus = 0;
+  int affinity_cpus = 0;
+  int physical_cores = 0;      // inside the affinity mask
+  double cgroup_cpus = 0;      // least quota / period over all ancestors; 0: no limit
+  int slurm_cpus = 0;          // SLURM_CPUS_PER_TASK; 0: not set
+  uint64_t memory_total_bytes = 0;
+  uint64_t memory_available_bytes = 0;  // least of MemAvailable and what every cgroup leaves
+  uint64_t cgroup_memory_bytes = 0;     // least memory.max over all ancestors; 0: no limit
+  std::string cpu_name;
+};
+
+// `root` stands in front of /proc and /sys (tests give a folder of their own).
+HostFacts read_host_facts(const std::string& root = "");
+
+// The rule of the README: `requested` (0: not given) > MICA_THREADS > min(affinity, quota, Slurm,
+// OMP_NUM_THREADS), then physical cores. Throws Error(kUsage) for numbers that make no sense
+// (below 0, above 1024, MICA_THREADS that is no number).
+ThreadChoice choose_threads(const HostFacts& host, int requested);
+
+}  // namespace mica

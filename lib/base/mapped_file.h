@@ -1,0 +1,45 @@
+// A file's bytes, mapped read-only, or read into memory where mapping is unwise (network file
+// systems that truncate or change files underneath).
+//
+// The bytes live as long as the object. Reading them from several threads is safe. If the file is
+// truncated while mapped, a SIGBUS handler maps a zero page in place of the missing one and marks the
+// file; check() then throws. Call check() after each step that read the bytes and before its result
+// is shown.
+#pragma once
+
+#include <string>
+
+#include "lib/base/checked.h"
+
+namespace mica {
+
+enum class LoadMode { kMap, kRead };
+
+class MappedFile {
+ public:
+  // Throws Error(kRuntime) "PATH: cannot open: No such file or directory" and the like; a directory
+  // or other non-regular file is refused.
+  static MappedFile open(const std::string& path, LoadMode mode = LoadMode::kMap);
+
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  ~MappedFile();
+
+  Bytes bytes() const;
+  const std::string& path() const;
+
+  // Throws Error(kRuntime) when the file was truncated while mapped, by the handler's mark or fstat.
+  void check() const;
+  // Asks the kernel to read [offset, offset + size) ahead. A hint: never fails.
+  void prefetch(uint64_t offset, uint64_t size) const;
+
+ private:
+  struct State;
+  explicit MappedFile(State* state) : state_(state) {}
+  State* state_ = nullptr;
+};
+
+// The whole of a small text file, at most `limit_bytes`.
+std::string read_text_file(const std::string& path, uint64_t limit_bytes);
+
+}  // namespace mica

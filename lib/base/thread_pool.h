@@ -1,0 +1,65 @@
+// A fixed set of threads that run one job at a time, in microseconds.
+//
+// The calling thread takes part as thread 0. Workers spin for a few microseconds after a job, then
+// sleep; nothing spins between requests. run() may be called from one thread at a time. Jobs must be
+// noexcept in effect: an exception in a worker is caught and rethrown by run() once all have stopped.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+namespace mica {
+
+// A borrowed callable, valid during the call that takes it; never allocates.
+template <class Signature>
+class FunctionRef;
+
+template <class R, class... Args>
+class FunctionRef<R(Args...)> {
+ public:
+  template <class F>
+    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+  FunctionRef(F&& callable)
+      : object_(const_cast<void*>(static_cast<const void*>(&callable))),
+        call_([](void* object, Args... args) -> R {
+          return (*static_cast<std::remove_reference_t<F>*>(object))(args...);
+        }) {}
+  R operator()(Args... args) const { return call_(object_, args...); }
+
+ private:
+  void* object_;
+  R (*call_)(void*, Args...);
+};
+
+// Item range [begin, end).
+struct Range {
+  int64_t begin;
+  int64_t end;
+};
+
+// Part `index` of `parts` of [0, count): sizes differ by at most one.
+Range split_range(int64_t count, int parts, int index);
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const;
+
+  // Calls job(thread) once on each thread, thread in [0, size()), and waits for all.
+  void run(FunctionRef<void(int)> job);
+  // Splits [0, count) evenly over the threads: job(begin, end) at most once a thread.
+  void split(int64_t count, FunctionRef<void(int64_t, int64_t)> job);
+  // Inside run(): returns once all size() threads have arrived.
+  void barrier();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace mica
