@@ -1,0 +1,81 @@
+// A .mica file, mapped and validated (formats/FORMAT.md).
+//
+// open() copies and checks header and directory, so the cost does not grow with the weights or the
+// vocabulary. All views point into the map and live as long as the reader. Reading from several
+// threads is safe.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/roles.h"
+#include "lib/base/hash.h"
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+#include "lib/base/mapped_file.h"
+#include "lib/tensor/dtype.h"
+
+namespace mica {
+
+// One record of the directory, checked: geometry, size and place in the file are consistent.
+struct TensorRecord {
+  std::string name;
+  Role role;
+  int layer;    // kNoLayer outside of layers
+  int expert;   // -1 outside of experts
+  DType dtype;
+  uint64_t rows;  // [N, K]; a vector is [1, K]
+  uint64_t cols;
+  uint64_t padded_rows;
+  uint64_t offset;  // in the file
+  uint64_t bytes;
+  uint64_t slab_stride;
+  float relative_error;  // of quantization against the source; NaN: not measured
+  Hash128 hash;
+};
+
+// Tensors that lie together: one layer, the embeddings, the head.
+struct Segment {
+  int layer;  // kNoLayer: outside of layers
+  uint64_t offset;
+  uint64_t bytes;
+};
+
+class MicaFile {
+ public:
+  static MicaFile open(const std::string& path, LoadMode mode = LoadMode::kMap);
+
+  const std::string& path() const { return file_.path(); }
+  uint32_t version() const { return version_; }
+  uint64_t file_bytes() const { return file_.bytes().size(); }
+  std::span<const TensorRecord> tensors() const { return tensors_; }  // sorted by name
+  std::span<const Segment> segments() const { return segments_; }     // sorted by offset
+  // nullptr when there is none.
+  const TensorRecord* find(Role role, int layer) const;
+  Bytes data(const TensorRecord& record) const;
+  const Json& metadata() const { return metadata_; }
+  Bytes tokenizer_image() const { return tokenizer_; }
+  const Hash128& directory_hash() const { return directory_hash_; }  // identifies the model
+
+  // Names of regions and tensors whose checksum, padding or position disagrees; empty: all is well.
+  std::vector<std::string> find_damage(const Progress& progress) const;
+  // Throws when the file was truncated underneath (MappedFile::check).
+  void check() const { file_.check(); }
+  void prefetch(const Segment& segment) const { file_.prefetch(segment.offset, segment.bytes); }
+
+ private:
+  explicit MicaFile(MappedFile file) : file_(std::move(file)) {}
+
+  MappedFile file_;
+  uint32_t version_ = 0;
+  std::vector<TensorRecord> tensors_;
+  std::vector<Segment> segments_;
+  Json metadata_;
+  Bytes tokenizer_;
+  Hash128 directory_hash_;
+};
+
+}  // namespace mica

@@ -1,0 +1,53 @@
+// What a tensor is for. The numbers are part of the file format (FORMAT.md, "Roles") and do not
+// change; names in a .mica file are built from them ("layers.3.attn.q").
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace mica {
+
+enum class Role : uint16_t {
+  kTokenEmbedding = 1,  // [V, D]
+  kOutputNorm = 2,      // [D]
+  kHead = 3,            // [V, D]; absent when tied to the embedding
+
+  kAttnNorm = 16,     // [D]
+  kAttnQ = 17,        // [H * E, D]
+  kAttnK = 18,        // [K * E, D]
+  kAttnV = 19,        // [K * E, D]
+  kAttnOut = 20,      // [D, H * E]
+  kAttnQBias = 21,    // [H * E]
+  kAttnKBias = 22,    // [K * E]
+  kAttnVBias = 23,    // [K * E]
+  kAttnOutBias = 24,  // [D]
+
+  kFfnNorm = 48,     // [D]
+  kFfnGate = 49,     // [F, D]
+  kFfnUp = 50,       // [F, D]
+  kFfnDown = 51,     // [D, F]
+  kFfnGateBias = 52,
+  kFfnUpBias = 53,
+  kFfnDownBias = 54,
+};
+
+constexpr int kNoLayer = -1;  // embedding, output norm, head
+
+// "attn.q"; nullptr for a number not known here.
+const char* role_name(Role role);
+// "layers.3.attn.q", "embedding".
+std::string tensor_name(Role role, int layer);
+
+// Where a source's tensor belongs; layer is kNoLayer outside of layers.
+struct TensorPlace {
+  Role role;
+  int layer;
+};
+// Names of Hugging Face checkpoints ("model.layers.3.self_attn.q_proj.weight") and of GGUF files
+// ("blk.3.attn_q.weight"); nothing for a name that is not known.
+std::optional<TensorPlace> place_of_hf_name(std::string_view name);
+std::optional<TensorPlace> place_of_gguf_name(std::string_view name);
+
+}  // namespace mica
