@@ -1,0 +1,169 @@
+// What a device must be able to do: about a dozen fused operations over views.
+//
+// Calls on one Backend are ordered and come from one thread at a time; an operation is complete, or
+// behaves as if it were for the next one, when it returns. All views and weights point into memory of
+// that backend. Memory comes from allocate(); a step's scratch memory is sized in advance by
+// reserve(), so that operations never allocate. Arguments are trusted (lib/model has checked them).
+//
+// Shapes: T tokens, D model, H heads, K kv heads, E head size, V vocabulary, F feed-forward.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "lib/backend/kv_layout.h"
+#include "lib/tensor/dtype.h"
+#include "lib/tensor/view.h"
+
+namespace mica {
+
+// A weight matrix [rows, cols] = [N, K] as it lies in the file, or a vector [1, K].
+struct Weight {
+  DType dtype;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  const std::byte* data = nullptr;
+  uint64_t slab_stride = 0;
+  bool present() const { return data != nullptr; }
+};
+
+// y = x / sqrt(mean(x^2) + epsilon) * weight. (RMSNorm, arXiv:1910.07467)
+struct RmsNorm {
+  View<const float> weight;  // [D]; empty: no norm
+  float epsilon = 0;
+};
+
+struct Projection {
+  const Weight* weight = nullptr;  // [N, D]
+  View<const float> bias;          // [N] or empty
+  View<float> out;                 // [T, N]
+};
+
+enum class Activation { kSilu };
+
+struct EmbedArgs {
+  std::span<const int32_t> ids;   // [T], below table rows
+  const Weight* table = nullptr;  // [V, D]
+  View<float> out;                // [T, D]
+};
+
+// out_i = norm(x) * W_i^T + bias_i for up to three projections that share the input's group.
+struct NormLinearArgs {
+  View<const float> x;  // [T, D]
+  RmsNorm norm;
+  std::span<const Projection> projections;
+};
+
+// out = activation(norm(x) * gate^T + gate_bias) * (norm(x) * up^T + up_bias)
+struct GatedLinearArgs {
+  View<const float> x;  // [T, D]
+  RmsNorm norm;
+  const Weight* gate = nullptr;  // [F, D]
+  const Weight* up = nullptr;    // [F, D]
+  View<const float> gate_bias;   // [F] or empty
+  View<const float> up_bias;
+  Activation activation = Activation::kSilu;
+  View<float> out;  // [T, F]
+};
+
+// residual += x * W^T + bias
+struct LinearAddArgs {
+  View<const float> x;             // [T, K]
+  const Weight* weight = nullptr;  // [N, K]
+  View<const float> bias;          // [N] or empty
+  View<float> residual;            // [T, N]
+};
+
+// Rows [first_row, first_row + tokens) of a batch belong to one sequence, at positions
+// first_position, first_position + 1, ...
+struct BatchSegment {
+  int64_t first_row = 0;
+  int64_t tokens = 0;
+  int64_t first_position = 0;
+  std::span<const int32_t> blocks;  // block table: block of positions 16 i .. 16 i + 15
+};
+
+// Cosine and sine of each row's rotation angles; pairs are (i, i + size/2), as in Hugging Face models.
+struct RopeTable {
+  View<const float> cosine;  // [T, size / 2]
+  View<const float> sine;    // [T, size / 2]
+};
+
+// Rotates q in place, rotates k, and stores k and v in the cache. (RoPE, arXiv:2104.09864)
+struct RopeStoreArgs {
+  View<float> q;  // [T, H, E]
+  View<float> k;  // [T, K, E]; overwritten by its rotated values
+  View<const float> v;  // [T, K, E]
+  RopeTable rope;
+  KvLayer kv;
+  std::span<const BatchSegment> segments;
+};
+
+// out[t, h] = softmax(scale * q[t, h] . K) V over positions 0 .. position of t. Key blocks lie at
+// fixed positions and are combined in a fixed order: results do not depend on T or on threads.
+struct AttentionArgs {
+  View<const float> q;  // [T, H, E]
+  KvLayer kv;
+  std::span<const BatchSegment> segments;
+  float scale = 1;  // usually 1 / sqrt(E)
+  View<float> out;  // [T, H, E]
+};
+
+// out[i] = norm(x[rows[i]]) * head^T: logits only where they are asked for.
+struct LogitsArgs {
+  View<const float> x;            // [T, D]
+  std::span<const int32_t> rows;  // [R], below T
+  RmsNorm norm;
+  const Weight* head = nullptr;  // [V, D]
+  View<float> out;               // [R, V]
+};
+
+// The largest step that will be run, for scratch memory.
+struct StepLimits {
+  int64_t tokens = 0;      // T
+  int64_t logit_rows = 0;  // R
+  int64_t input_cols = 0;  // largest K of a weight
+  int64_t output_rows = 0; // largest N but the head's
+  int64_t heads = 0;
+  int64_t head_size = 0;
+  int64_t context = 0;  // positions
+};
+
+// Memory of a backend; freed with the object, which must not outlive the backend.
+class DeviceBuffer {
+ public:
+  virtual ~DeviceBuffer() = default;
+  virtual std::byte* data() const = 0;
+  virtual uint64_t bytes() const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string name() const = 0;  // "cpu (avx512vnni, 2 threads)"
+
+  // Zeroed, aligned to 256 bytes. Throws std::bad_alloc.
+  virtual std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) = 0;
+  // Makes room for steps up to `limits`; returns the scratch bytes now held.
+  virtual uint64_t reserve(const StepLimits& limits) = 0;
+  // Throws Error(kUnsupported) naming the type when weights of `dtype` cannot be used.
+  virtual void require(const DType& dtype) = 0;
+
+  virtual void embed(const EmbedArgs& args) = 0;
+  virtual void norm_linear(const NormLinearArgs& args) = 0;
+  virtual void gated_linear(const GatedLinearArgs& args) = 0;
+  virtual void linear_add(const LinearAddArgs& args) = 0;
+  virtual void rope_store_kv(const RopeStoreArgs& args) = 0;
+  virtual void attention(const AttentionArgs& args) = 0;
+  virtual void logits(const LogitsArgs& args) = 0;
+};
+
+// How products with q4 and q8 weights take their input.
+enum class Activations {
+  kInt8,  // int8 in the weight's groups (quant/activations.h): fast
+  kF32,   // decoded weights times floats: for exact checks
+};
+
+}  // namespace mica
