@@ -1,0 +1,51 @@
+// Conversion: any importer's source into a .mica file, one tensor at a time.
+//
+// Deterministic for any number of threads; atomic (formats/writer.h). Every substitution of a weight
+// type and every ignored setting is in the report.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/base/log.h"
+#include "lib/base/thread_pool.h"
+
+namespace mica {
+
+struct ConvertOptions {
+  // "keep": quantized sources carried over, float sources as q4g32 with embedding and head q8g32.
+  // Otherwise the name of a type for the body: "q4g64", "q8g32", "f16", "f32", ...
+  std::string quant = "keep";
+  // Embedding and head; empty: as the defaults have it (q8g32 for panel types).
+  std::string embedding_quant;
+  bool dry_run = false;  // plan and report only; nothing is written
+};
+
+struct ConvertedTensor {
+  std::string name;
+  std::string source_type;
+  std::string dtype;        // "q4mg32"
+  int group = 0;
+  uint64_t rows = 0;
+  uint64_t cols = 0;
+  uint64_t bytes = 0;
+  double relative_error = 0;  // ||w - w'|| / ||w|| against the source as floats; 0 when carried over
+};
+
+struct ConvertReport {
+  std::string output;
+  uint64_t bytes = 0;               // of the file
+  double body_bits_per_weight = 0;  // linears of the layers
+  double whole_bits_per_weight = 0; // all bytes of the file over all weights
+  std::vector<std::string> substitutions;
+  std::vector<std::string> notes;
+  std::vector<ConvertedTensor> tensors;
+  double seconds = 0;
+};
+
+// Throws Error; Error(kInterrupted) when `progress` (bytes of tensors written) returns false.
+ConvertReport convert_model(const std::string& source, const std::string& output,
+                            const ConvertOptions& options, ThreadPool& pool, const LogSink& log,
+                            const Progress& progress);
+
+}  // namespace mica
