@@ -17,9 +17,9 @@ uint64_t slab_stride(const DType& dtype, uint64_t cols, std::string_view what) {
     return checked_mul(cols, uint64_t{dtype.code_bits} / 8, what);
   }
   if (dtype.group == 0 || cols % dtype.group != 0) {
-    throw Error(ErrorCode::kInvalidFile, std::string(what) + ": expected a row length divisible by group " +
-                                             std::to_string(dtype.group) + ", found " +
-                                             std::to_string(cols));
+    throw Error(ErrorCode::kInvalidFile,
+                std::string(what) + ": expected a row length divisible by group " +
+                    std::to_string(dtype.group) + ", found " + std::to_string(cols));
   }
   const uint64_t code_bytes = checked_mul(cols, uint64_t{kPanelRows} * dtype.code_bits, what) / 8;
   const uint64_t plane_bytes = checked_mul(
