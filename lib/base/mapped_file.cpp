@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <system_error>
+#include <utility>
 #include <unistd.h>
 
 #include "lib/base/aligned_buffer.h"

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "lib/base/error.h"
