@@ -17,6 +17,9 @@ namespace mica {
 
 using Bytes = std::span<const std::byte>;
 
+template <class T>
+concept Plain = std::is_trivially_copyable_v<T>;
+
 [[noreturn]] void fail_overflow(std::string_view what);
 [[noreturn]] void fail_slice(std::string_view what, uint64_t offset, uint64_t size, uint64_t whole);
 [[noreturn]] void fail_range(std::string_view what, uint64_t value, uint64_t low, uint64_t high);
@@ -61,8 +64,7 @@ inline Bytes checked_slice(Bytes whole, uint64_t offset, uint64_t size, std::str
 }
 
 // A little-endian number or packed struct at `offset`; no alignment is needed.
-template <class T>
-  requires std::is_trivially_copyable_v<T>
+template <Plain T>
 T load_at(Bytes bytes, uint64_t offset, std::string_view what) {
   const Bytes source = checked_slice(bytes, offset, sizeof(T), what);
   T value;
@@ -75,7 +77,7 @@ class ByteReader {
  public:
   ByteReader(Bytes bytes, std::string_view what) : bytes_(bytes), what_(what) {}
 
-  template <class T>
+  template <Plain T>
   T read() {
     T value = load_at<T>(bytes_, position_, what_);
     position_ += sizeof(T);

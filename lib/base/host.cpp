@@ -245,12 +245,14 @@ void read_memory(const std::string& root, HostFacts& facts) {
   };
   facts.memory_total_bytes = bytes("MemTotal:");
   facts.memory_available_bytes = bytes("MemAvailable:");
+  if (facts.memory_available_bytes == 0) facts.memory_available_bytes = kUnlimited;  // not told
   apply_cgroup_memory(
       root, {"", "/memory.max", "/memory.current", "active_file ", "inactive_file "}, facts);
   apply_cgroup_memory(root,
                       {"memory", "/memory.limit_in_bytes", "/memory.usage_in_bytes",
                        "total_active_file ", "total_inactive_file "},
                       facts);
+  if (facts.memory_available_bytes == kUnlimited) facts.memory_available_bytes = 0;
 }
 
 std::string read_cpu_name(const std::string& root) {

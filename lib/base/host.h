@@ -14,12 +14,13 @@ struct ThreadChoice {
 struct HostFacts {
   int online_cpus = 0;
   int affinity_cpus = 0;
-  int physical_cores = 0;      // inside the affinity mask
-  double cgroup_cpus = 0;      // least quota / period over all ancestors; 0: no limit
-  int slurm_cpus = 0;          // SLURM_CPUS_PER_TASK; 0: not set
+  int physical_cores = 0;  // inside the affinity mask
+  double cgroup_cpus = 0;  // least quota / period over all ancestors; 0: no limit
+  int slurm_cpus = 0;      // SLURM_CPUS_PER_TASK; 0: not set
   uint64_t memory_total_bytes = 0;
-  uint64_t memory_available_bytes = 0;  // least of MemAvailable and what every cgroup leaves
-  uint64_t cgroup_memory_bytes = 0;     // least memory.max over all ancestors; 0: no limit
+  // The least of MemAvailable and what every cgroup leaves; 0: unknown.
+  uint64_t memory_available_bytes = 0;
+  uint64_t cgroup_memory_bytes = 0;  // least memory.max over all ancestors; 0: no limit
   std::string cpu_name;
 };
 

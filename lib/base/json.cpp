@@ -274,14 +274,6 @@ struct Writer {
 
 }  // namespace
 
-Json::Json(uint64_t value) {
-  if (std::in_range<int64_t>(value)) {
-    value_ = static_cast<int64_t>(value);
-  } else {
-    value_ = static_cast<double>(value);
-  }
-}
-
 Json Json::parse(std::string_view text, std::string_view name) {
   Builder builder(text, name);
   // nlohmann takes a NUL byte for the end of the text.

@@ -5,6 +5,7 @@
 // be UTF-8. nlohmann-json does the work inside json.cpp and appears nowhere else.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -24,9 +25,14 @@ class Json {
   Json() = default;  // null
   Json(std::nullptr_t) {}
   Json(bool value) : value_(value) {}
-  Json(int value) : value_(int64_t{value}) {}
-  Json(int64_t value) : value_(value) {}
-  Json(uint64_t value);  // becomes a double above the range of int64_t
+  template <std::integral T>
+  Json(T value) {  // a double above the range of int64_t
+    if (std::in_range<int64_t>(value)) {
+      value_ = static_cast<int64_t>(value);
+    } else {
+      value_ = static_cast<double>(value);
+    }
+  }
   Json(double value) : value_(value) {}
   Json(const char* value) : value_(std::string(value)) {}
   Json(std::string value) : value_(std::move(value)) {}
@@ -39,7 +45,8 @@ class Json {
   // `name` begins every error sentence ("config.json: ..."). Throws Error(kInvalidFile).
   static Json parse(std::string_view text, std::string_view name);
 
-  // Shortest text that parses back to the same value; no white space unless indent > 0.
+  // Shortest text that parses back to the same value; no white space unless indent > 0. What is not
+  // UTF-8 in a string becomes U+FFFD. Throws Error(kRuntime) for NaN and infinity.
   std::string dump(int indent = 0) const;
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(value_); }

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <system_error>
-#include <utility>
 #include <unistd.h>
+#include <utility>
 
 #include "lib/base/aligned_buffer.h"
 #include "lib/base/error.h"
@@ -236,6 +236,11 @@ void MappedFile::check() const {
         ErrorCode::kRuntime,
         fmt::format("{}: part of the file could not be read while in use (cut or a disk error)",
                     state_->path));
+  }
+  const timespec &before = state_->opened.st_mtim, &after = now.st_mtim;
+  if (before.tv_sec != after.tv_sec || before.tv_nsec != after.tv_nsec) {
+    throw Error(ErrorCode::kRuntime,
+                fmt::format("{}: the file was written to while in use", state_->path));
   }
 }
 

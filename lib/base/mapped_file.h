@@ -2,9 +2,9 @@
 // systems that truncate or change files underneath).
 //
 // The bytes live as long as the object. Reading them from several threads is safe. If the file is
-// truncated while mapped, a SIGBUS handler maps a zero page in place of the missing one and marks the
-// file; check() then throws. Call check() after each step that read the bytes and before its result
-// is shown.
+// truncated while mapped, a SIGBUS handler maps zero pages in place of the missing ones and marks
+// the file; check() then throws. Call check() after each step that read the bytes and before its
+// result is shown. The handler is installed with the first mapping and passes on what is not ours.
 #pragma once
 
 #include <string>
@@ -28,7 +28,8 @@ class MappedFile {
   Bytes bytes() const;
   const std::string& path() const;
 
-  // Throws Error(kRuntime) when the file was truncated while mapped, by the handler's mark or fstat.
+  // Throws Error(kRuntime) when the file was truncated or written to while mapped, by the handler's
+  // mark or by fstat (size and modification time). Thread-safe; one system call.
   void check() const;
   // Asks the kernel to read [offset, offset + size) ahead. A hint: never fails.
   void prefetch(uint64_t offset, uint64_t size) const;

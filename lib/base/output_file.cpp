@@ -79,21 +79,25 @@ OutputFile::~OutputFile() {
   if (!temporary_path_.empty()) unlink(temporary_path_.c_str());
 }
 
+// All bytes pass through the buffer: a system call that met a cut mapping would say "Bad address",
+// while a copy lets MappedFile notice.
 void OutputFile::write(Bytes bytes) {
   if (descriptor_ < 0) fail(path_, "write", EBADF);
-  if (bytes.size() >= kBufferBytes - buffer_.size()) flush();
-  if (bytes.size() >= kBufferBytes) {
-    write_all(descriptor_, path_, size_, bytes);
-  } else {
-    buffer_.append(as_text(bytes));
+  while (!bytes.empty()) {
+    const size_t part = std::min(bytes.size(), kBufferBytes - buffer_.size());
+    buffer_.append(as_text(bytes.first(part)));
+    size_ += part;
+    bytes = bytes.subspan(part);
+    if (buffer_.size() == kBufferBytes) flush();
   }
-  size_ += bytes.size();
 }
 
 void OutputFile::write_at(uint64_t offset, Bytes bytes) {
   if (descriptor_ < 0) fail(path_, "write", EBADF);
   if (offset > size_ || bytes.size() > size_ - offset) {
-    fail_slice(path_ + ": overwriting", offset, bytes.size(), size_);
+    throw Error(ErrorCode::kRuntime,
+                fmt::format("{}: cannot overwrite {} bytes at offset {}: {} bytes were written",
+                            path_, bytes.size(), offset, size_));
   }
   flush();
   write_all(descriptor_, path_, offset, bytes);

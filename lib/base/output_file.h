@@ -1,9 +1,9 @@
 // A file that appears whole or not at all: written under a temporary name in the same folder, then
 // fsync, rename, fsync of the folder.
 //
-// Not thread-safe. Unless commit() has returned, the destructor removes the temporary file and an old
-// file of the final name is untouched. Short writes are continued; every failure is Error(kRuntime)
-// with the path and the system's reason.
+// Not thread-safe. Unless commit() has returned, the destructor removes the temporary file and an
+// old file of the final name is untouched. Short writes are continued; every failure is
+// Error(kRuntime) with the path and the system's reason.
 #pragma once
 
 #include <string>
@@ -19,9 +19,9 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
 
-  void write(Bytes bytes);                          // appends
-  void write_at(uint64_t offset, Bytes bytes);      // overwrites what was written before
-  void pad_to(uint64_t offset);                     // appends zeros up to `offset`
+  void write(Bytes bytes);                      // appends
+  void write_at(uint64_t offset, Bytes bytes);  // overwrites only what was written before
+  void pad_to(uint64_t offset);                 // appends zeros up to `offset`
   uint64_t size() const { return size_; }
   void commit();
 

@@ -32,13 +32,14 @@ void pause_cpu() {
 // Waits until `value` is no longer `old`: spins for kSpinTime, then sleeps. Returns the new value.
 template <class T>
 T wait_for_change(const std::atomic<T>& value, T old) {
-  const auto start = std::chrono::steady_clock::now();
-  do {
-    for (int i = 0; i < 16; ++i) {
+  using Clock = std::chrono::steady_clock;
+  for (Clock::time_point start; start == Clock::time_point() || Clock::now() - start < kSpinTime;) {
+    for (int i = 0; i < 32; ++i) {
       if (const T now = value.load(std::memory_order_acquire); now != old) return now;
       pause_cpu();
     }
-  } while (std::chrono::steady_clock::now() - start < kSpinTime);
+    if (start == Clock::time_point()) start = Clock::now();
+  }
   value.wait(old, std::memory_order_acquire);
   return value.load(std::memory_order_acquire);
 }

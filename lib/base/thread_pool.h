@@ -1,15 +1,20 @@
 // A fixed set of threads that run one job at a time, in microseconds.
 //
 // The calling thread takes part as thread 0. Workers spin for a few microseconds after a job, then
-// sleep; nothing spins between requests. run() may be called from one thread at a time. Jobs must be
-// noexcept in effect: an exception in a worker is caught and rethrown by run() once all have stopped.
+// sleep; nothing spins between requests. run() may be called from one thread at a time and not from
+// a job (Error(kUsage)). The first exception of a job is rethrown by run() once all threads have
+// stopped; those that wait at a barrier meanwhile are unwound.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <type_traits>
 
 namespace mica {
+
+template <class T, class Other>
+concept DifferentFrom = !std::is_same_v<std::remove_cvref_t<T>, Other>;
 
 // A borrowed callable, valid during the call that takes it; never allocates.
 template <class Signature>
@@ -18,8 +23,7 @@ class FunctionRef;
 template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
-  template <class F>
-    requires(!std::is_same_v<std::remove_cvref_t<F>, FunctionRef>)
+  template <DifferentFrom<FunctionRef> F>
   FunctionRef(F&& callable)
       : object_(const_cast<void*>(static_cast<const void*>(&callable))),
         call_([](void* object, Args... args) -> R {

@@ -21,9 +21,9 @@ struct GridRows {
   GridKind kind;
   int64_t rows = 0;
   int64_t cols = 0;
-  std::vector<uint8_t> codes;    // [rows, cols]
-  std::vector<float> scales;     // [rows, cols / group]
-  std::vector<float> minimums;   // [rows, cols / group], empty without minimum
+  std::vector<uint8_t> codes;   // [rows, cols]
+  std::vector<float> scales;    // [rows, cols / group]
+  std::vector<float> minimums;  // [rows, cols / group], empty without minimum
 };
 
 }  // namespace mica

@@ -1,7 +1,8 @@
 // Non-owning, contiguous, row-major views of up to four dimensions.
 //
-// A view never owns: whoever made it keeps the memory alive. Shapes are stated at declarations in one
-// alphabet: T tokens, D model, H heads, K kv heads, E head size, V vocabulary, F feed-forward, G group.
+// A view never owns: whoever made it keeps the memory alive. Shapes are stated at declarations in
+// one alphabet: T tokens, D model, H heads, K kv heads, E head size, V vocabulary, F feed-forward,
+// G group.
 #pragma once
 
 #include <array>
