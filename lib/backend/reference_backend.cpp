@@ -1,0 +1,255 @@
+#include "lib/backend/reference_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "lib/backend/reference_product.h"
+#include "lib/base/error.h"
+#include "lib/base/half.h"
+#include "quant/weight_type.h"
+
+namespace mica {
+namespace {
+
+class HostBuffer final : public DeviceBuffer {
+ public:
+  explicit HostBuffer(uint64_t bytes) : bytes_(bytes), storage_(bytes + kAlignment - 1) {}
+  std::byte* data() const override {
+    const auto address = reinterpret_cast<uintptr_t>(storage_.data());
+    return const_cast<std::byte*>(storage_.data()) + (-address & (kAlignment - 1));
+  }
+  uint64_t bytes() const override { return bytes_; }
+
+ private:
+  static constexpr uint64_t kAlignment = 256;
+  uint64_t bytes_;
+  std::vector<std::byte> storage_;
+};
+
+// The rows' norm, each value rounded once; the rows themselves where there is no norm.
+std::vector<float> normalize(View<const float> x, const RmsNorm& norm) {
+  std::vector<float> out(x.data(), x.data() + x.size());
+  if (norm.weight.empty()) return out;
+  const int64_t size = x.row_size();
+  for (int64_t t = 0; t < x.rows(); ++t) {
+    double squares = 0;
+    for (int64_t d = 0; d < size; ++d) squares += double{x.row(t)[d]} * double{x.row(t)[d]};
+    const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + norm.epsilon);
+    for (int64_t d = 0; d < size; ++d) {
+      out[t * size + d] = static_cast<float>(x.row(t)[d] * factor * norm.weight.data()[d]);
+    }
+  }
+  return out;
+}
+
+void add_bias(std::vector<float>& y, View<const float> bias) {
+  if (bias.empty()) return;
+  for (size_t i = 0; i < y.size(); ++i) y[i] += bias.data()[i % bias.size()];
+}
+
+float activate(float value, Activation activation) {
+  switch (activation) {
+    case Activation::kSilu:
+      return static_cast<float>(value / (1 + std::exp(-double{value})));
+  }
+  return value;
+}
+
+// Channel c of position p (of 16) in a head's keys or values of one block.
+int64_t key_index(const KvLayout& layout, int64_t p, int64_t c) {
+  const int64_t channels = 4 / layout.element_bytes();  // in the 4 bytes a line gives a position
+  return (c / channels * kKvBlockTokens + p) * channels + c % channels;
+}
+int64_t value_index(const KvLayout& layout, int64_t p, int64_t c) {
+  return p * layout.head_size + c;
+}
+
+void store_element(const KvLayout& layout, std::byte* part, int64_t index, float value) {
+  if (layout.type == KvType::kF32) {
+    std::memcpy(part + index * 4, &value, 4);
+    return;
+  }
+  const uint16_t half = f32_to_f16(value);
+  std::memcpy(part + index * 2, &half, 2);
+}
+
+double load_element(const KvLayout& layout, const std::byte* part, int64_t index) {
+  if (layout.type == KvType::kF32) {
+    float value;
+    std::memcpy(&value, part + index * 4, 4);
+    return value;
+  }
+  uint16_t half;
+  std::memcpy(&half, part + index * 2, 2);
+  return f16_to_f32(half);
+}
+
+// x: [heads, E], its first `pairs` and next `pairs` channels of each head in pairs.
+void rotate(float* x, int64_t heads, int64_t head_size, const float* cosine, const float* sine,
+            int64_t pairs) {
+  for (int64_t h = 0; h < heads; ++h, x += head_size) {
+    for (int64_t i = 0; i < pairs; ++i) {
+      const double a = x[i], b = x[i + pairs], c = cosine[i], s = sine[i];
+      x[i] = static_cast<float>(a * c - b * s);
+      x[i + pairs] = static_cast<float>(b * c + a * s);
+    }
+  }
+}
+
+class ReferenceBackend final : public Backend {
+ public:
+  explicit ReferenceBackend(Activations activations) : activations_(activations) {}
+
+  std::string name() const override { return "reference"; }
+  std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) override {
+    return std::make_unique<HostBuffer>(bytes);
+  }
+  uint64_t reserve(const StepLimits&) override { return 0; }  // every operation allocates
+  void require(const DType& dtype) override;
+
+  void embed(const EmbedArgs& args) override;
+  void norm_linear(const NormLinearArgs& args) override;
+  void gated_linear(const GatedLinearArgs& args) override;
+  void linear_add(const LinearAddArgs& args) override;
+  void rope_store_kv(const RopeStoreArgs& args) override;
+  void attention(const AttentionArgs& args) override;
+  void logits(const LogitsArgs& args) override;
+
+ private:
+  // normalized input * weight^T + bias
+  std::vector<float> project(const std::vector<float>& x, const Weight& weight,
+                             View<const float> bias) const {
+    const auto tokens = static_cast<int64_t>(x.size()) / weight.cols;
+    std::vector<float> y = multiply({x.data(), tokens, weight.cols}, weight, activations_);
+    add_bias(y, bias);
+    return y;
+  }
+
+  Activations activations_;
+};
+
+void ReferenceBackend::require(const DType& dtype) {
+  if (dtype == kF32 || dtype == kF16 || dtype == kBF16 || find_weight_type(dtype)) return;
+  throw Error(ErrorCode::kUnsupported,
+              "reference backend: expected a weight type known here, found " + dtype_name(dtype));
+}
+
+void ReferenceBackend::embed(const EmbedArgs& args) {
+  for (size_t t = 0; t < args.ids.size(); ++t) {
+    const int64_t within = args.ids[t] % kPanelRows;
+    const std::vector<float> rows = decode_rows(*args.table, args.ids[t] - within, within + 1);
+    std::copy(rows.end() - args.table->cols, rows.end(), args.out.row(t));
+  }
+}
+
+void ReferenceBackend::norm_linear(const NormLinearArgs& args) {
+  const std::vector<float> x = normalize(args.x, args.norm);
+  for (const Projection& projection : args.projections) {
+    const std::vector<float> y = project(x, *projection.weight, projection.bias);
+    std::copy(y.begin(), y.end(), projection.out.data());
+  }
+}
+
+void ReferenceBackend::gated_linear(const GatedLinearArgs& args) {
+  const std::vector<float> x = normalize(args.x, args.norm);
+  const std::vector<float> gate = project(x, *args.gate, args.gate_bias);
+  const std::vector<float> up = project(x, *args.up, args.up_bias);
+  for (size_t i = 0; i < gate.size(); ++i) {
+    args.out.data()[i] = activate(gate[i], args.activation) * up[i];
+  }
+}
+
+void ReferenceBackend::linear_add(const LinearAddArgs& args) {
+  const std::vector<float> x(args.x.data(), args.x.data() + args.x.size());
+  const std::vector<float> y = project(x, *args.weight, args.bias);
+  for (size_t i = 0; i < y.size(); ++i) args.residual.data()[i] += y[i];
+}
+
+void ReferenceBackend::rope_store_kv(const RopeStoreArgs& args) {
+  const KvLayout& layout = args.kv.layout;
+  const int64_t size = layout.head_size, pairs = args.rope.cosine.row_size();
+  for (const BatchSegment& segment : args.segments) {
+    for (int64_t t = 0; t < segment.tokens; ++t) {
+      const int64_t row = segment.first_row + t, position = segment.first_position + t;
+      const float* cosine = args.rope.cosine.row(row);
+      const float* sine = args.rope.sine.row(row);
+      rotate(args.q.row(row), args.q.dim(1), size, cosine, sine, pairs);
+      rotate(args.k.row(row), layout.kv_heads, size, cosine, sine, pairs);
+
+      const int32_t block = segment.blocks[position / kKvBlockTokens];
+      const int64_t p = position % kKvBlockTokens;
+      for (int64_t h = 0; h < layout.kv_heads; ++h) {
+        for (int64_t c = 0; c < size; ++c) {
+          store_element(layout, args.kv.keys(block, h), key_index(layout, p, c),
+                        args.k.row(row)[h * size + c]);
+          store_element(layout, args.kv.values(block, h), value_index(layout, p, c),
+                        args.v.row(row)[h * size + c]);
+        }
+      }
+    }
+  }
+}
+
+// softmax(scale * q K^T) V of one query head over positions [0, positions).
+void attend(const AttentionArgs& args, const BatchSegment& segment, int64_t kv_head,
+            int64_t positions, const float* q, float* out) {
+  const KvLayout& layout = args.kv.layout;
+  const int64_t size = layout.head_size;
+  std::vector<double> weights(positions);
+  for (int64_t p = 0; p < positions; ++p) {
+    const std::byte* keys = args.kv.keys(segment.blocks[p / kKvBlockTokens], kv_head);
+    double dot = 0;
+    for (int64_t c = 0; c < size; ++c) {
+      dot += q[c] * load_element(layout, keys, key_index(layout, p % kKvBlockTokens, c));
+    }
+    weights[p] = args.scale * dot;
+  }
+  const double largest = *std::max_element(weights.begin(), weights.end());
+  double total = 0;
+  for (double& weight : weights) total += weight = std::exp(weight - largest);
+
+  std::vector<double> sums(size);
+  for (int64_t p = 0; p < positions; ++p) {
+    const std::byte* values = args.kv.values(segment.blocks[p / kKvBlockTokens], kv_head);
+    for (int64_t c = 0; c < size; ++c) {
+      sums[c] +=
+          weights[p] * load_element(layout, values, value_index(layout, p % kKvBlockTokens, c));
+    }
+  }
+  for (int64_t c = 0; c < size; ++c) out[c] = static_cast<float>(sums[c] / total);
+}
+
+void ReferenceBackend::attention(const AttentionArgs& args) {
+  const int64_t heads = args.q.dim(1), size = args.kv.layout.head_size;
+  const int64_t queries_a_head = heads / args.kv.layout.kv_heads;
+  for (const BatchSegment& segment : args.segments) {
+    for (int64_t t = 0; t < segment.tokens; ++t) {
+      const int64_t row = segment.first_row + t;
+      for (int64_t h = 0; h < heads; ++h) {
+        attend(args, segment, h / queries_a_head, segment.first_position + t + 1,
+               args.q.row(row) + h * size, args.out.row(row) + h * size);
+      }
+    }
+  }
+}
+
+void ReferenceBackend::logits(const LogitsArgs& args) {
+  std::vector<float> chosen;
+  for (const int32_t row : args.rows) {
+    chosen.insert(chosen.end(), args.x.row(row), args.x.row(row) + args.x.row_size());
+  }
+  const auto count = static_cast<int64_t>(args.rows.size());
+  const std::vector<float> x = normalize({chosen.data(), count, args.x.row_size()}, args.norm);
+  const std::vector<float> y = project(x, *args.head, {});
+  std::copy(y.begin(), y.end(), args.out.data());
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> make_reference_backend(Activations activations) {
+  return std::make_unique<ReferenceBackend>(activations);
+}
+
+}  // namespace mica
