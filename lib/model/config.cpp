@@ -68,6 +68,11 @@ class Fields {
                 fmt::format("{}: expected {}, found '{}'", what(key), list, name));
   }
 
+  // Members that only some values of another one give a meaning to.
+  void allow(std::initializer_list<std::string_view> keys) {
+    asked_.insert(asked_.end(), keys);
+  }
+
   void refuse_others() const {
     for (const auto& [key, value] : members_) {
       if (std::find(asked_.begin(), asked_.end(), key) != asked_.end()) continue;
@@ -116,6 +121,8 @@ RopeConfig parse_rope(const Json& json, const std::string& path, int64_t head_si
   rope.size = fields.integer("size", 2, head_size);
   if (rope.size % 2 != 0) fail(fields.what("size"), "an even number", rope.size);
   rope.scaling = fields.one_of("scaling", kScalings);
+  fields.allow({"factor", "low_frequency_factor", "high_frequency_factor",
+                "original_context_length", "factors"});
   using Scaling = RopeConfig::Scaling;
   if (rope.scaling == Scaling::kLinear || rope.scaling == Scaling::kLlama3) {
     rope.factor = fields.number("factor", 1e-3, 1e6);
