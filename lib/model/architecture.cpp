@@ -1,7 +1,6 @@
 #include "lib/model/architecture.h"
 
 #include <fmt/format.h>
-
 #include <string>
 
 #include "lib/base/error.h"

@@ -1,9 +1,8 @@
 #include "lib/model/config.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 #include <iterator>
 #include <optional>
 
@@ -69,15 +68,13 @@ class Fields {
   }
 
   // Members that only some values of another one give a meaning to.
-  void allow(std::initializer_list<std::string_view> keys) {
-    asked_.insert(asked_.end(), keys);
-  }
+  void allow(std::initializer_list<std::string_view> keys) { asked_.insert(asked_.end(), keys); }
 
   void refuse_others() const {
     for (const auto& [key, value] : members_) {
       if (std::find(asked_.begin(), asked_.end(), key) != asked_.end()) continue;
-      throw Error(ErrorCode::kUnsupported, fmt::format("{}: expected no such setting, found {}",
-                                                       what(key), value.dump()));
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("{}: expected no such setting, found {}", what(key), value.dump()));
     }
   }
 

@@ -77,8 +77,7 @@ uint64_t Decoder::place(Scratch& s, std::byte* base, const ModelConfig& c,
 
 Decoder::Scratch Decoder::first_rows(int64_t tokens) const {
   Scratch s = scratch_;
-  for (View<float>* view :
-       {&s.x, &s.q, &s.k, &s.v, &s.attention, &s.gated, &s.cosine, &s.sine}) {
+  for (View<float>* view : {&s.x, &s.q, &s.k, &s.v, &s.attention, &s.gated, &s.cosine, &s.sine}) {
     *view = view->first_rows(tokens);
   }
   return s;
@@ -125,10 +124,8 @@ void Decoder::run_layer(const LayerWeights& w, const Scratch& s,
                       .segments = segments,
                       .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_size)),
                       .out = s.attention});
-  backend_.linear_add({.x = flat(s.attention),
-                       .weight = &w.attn_out,
-                       .bias = w.attn_out_bias,
-                       .residual = s.x});
+  backend_.linear_add(
+      {.x = flat(s.attention), .weight = &w.attn_out, .bias = w.attn_out_bias, .residual = s.x});
   backend_.gated_linear({.x = s.x,
                          .norm = {.weight = w.ffn_norm, .epsilon = config_.norm_epsilon},
                          .gate = &w.gate,
@@ -137,8 +134,7 @@ void Decoder::run_layer(const LayerWeights& w, const Scratch& s,
                          .up_bias = w.up_bias,
                          .activation = config_.activation,
                          .out = s.gated});
-  backend_.linear_add(
-      {.x = s.gated, .weight = &w.down, .bias = w.down_bias, .residual = s.x});
+  backend_.linear_add({.x = s.gated, .weight = &w.down, .bias = w.down_bias, .residual = s.x});
 }
 
 View<const float> Decoder::logits(std::span<const int32_t> rows) {

@@ -33,9 +33,9 @@ class Decoder {
 
   static uint64_t scratch_bytes(const ModelConfig& config, const DecoderLimits& limits);
 
-  // Runs ids [T] through all layers; their keys and values are stored in `kv` where `segments`, which
-  // cover the rows in order, say. Ids are below V. Returns false when `cancel` was set meanwhile: what
-  // the segments' positions hold is undefined then.
+  // Runs ids [T] through all layers; their keys and values are stored in `kv` where `segments`,
+  // which cover the rows in order, say. Ids are below V. Returns false when `cancel` was set
+  // meanwhile: what the segments' positions hold is undefined then.
   bool forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                const KvPool& kv, const CancelFlag* cancel = nullptr);
 

@@ -1,8 +1,7 @@
 #include "lib/model/kv_cache.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <functional>
 
 #include "lib/base/error.h"

@@ -45,8 +45,8 @@ class KvSequence {
   KvSequence(const KvSequence&) = delete;
   KvSequence& operator=(const KvSequence&) = delete;
 
-  // Holds exactly the blocks of positions 0 .. tokens - 1: takes what is missing, gives back what is
-  // too much; contents of those kept stay. Throws Error(kDoesNotFit) when the pool is empty.
+  // Holds exactly the blocks of positions 0 .. tokens - 1: takes what is missing, gives back what
+  // is too much; contents of those kept stay. Throws Error(kDoesNotFit) when the pool is empty.
   void resize(int64_t tokens);
   // Block of positions 16 i .. 16 i + 15.
   std::span<const int32_t> blocks() const { return blocks_; }

@@ -27,12 +27,18 @@ std::vector<float> rope_inverse_frequencies(const RopeConfig& rope) {
     const float exponent = static_cast<float>(2 * i) / static_cast<float>(rope.size);
     const float frequency = 1.0f / std::pow(static_cast<float>(rope.base), exponent);
     switch (rope.scaling) {
-      case RopeConfig::Scaling::kNone: frequencies[i] = frequency; break;
+      case RopeConfig::Scaling::kNone:
+        frequencies[i] = frequency;
+        break;
       case RopeConfig::Scaling::kLinear:
         frequencies[i] = frequency / static_cast<float>(rope.factor);
         break;
-      case RopeConfig::Scaling::kLlama3: frequencies[i] = scale_llama3(frequency, rope); break;
-      case RopeConfig::Scaling::kFactors: frequencies[i] = frequency / rope.factors[i]; break;
+      case RopeConfig::Scaling::kLlama3:
+        frequencies[i] = scale_llama3(frequency, rope);
+        break;
+      case RopeConfig::Scaling::kFactors:
+        frequencies[i] = frequency / rope.factors[i];
+        break;
     }
   }
   return frequencies;

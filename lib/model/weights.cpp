@@ -1,8 +1,7 @@
 #include "lib/model/weights.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "lib/base/error.h"
 #include "quant/weight_type.h"
@@ -47,34 +46,34 @@ class Binder {
     std::sort(bound_.begin(), bound_.end());
     for (const TensorRecord& record : file_.tensors()) {
       if (std::binary_search(bound_.begin(), bound_.end(), &record)) continue;
-      throw Error(ErrorCode::kInvalidFile,
-                  fmt::format("{}: tensor '{}': expected no such tensor in a model of "
-                              "architecture '{}' as its metadata describes it, file has [{}, {}]",
-                              file_.path(), record.name, architecture.name, record.rows,
-                              record.cols));
+      throw Error(
+          ErrorCode::kInvalidFile,
+          fmt::format("{}: tensor '{}': expected no such tensor in a model of "
+                      "architecture '{}' as its metadata describes it, file has [{}, {}]",
+                      file_.path(), record.name, architecture.name, record.rows, record.cols));
     }
   }
 
  private:
   const TensorRecord* find(Role role, int layer, int64_t rows, int64_t cols, Presence presence) {
-    const TensorRecord* record =
-        presence == Presence::kNever ? nullptr : file_.find(role, layer);
+    const TensorRecord* record = presence == Presence::kNever ? nullptr : file_.find(role, layer);
     if (record == nullptr) {
       if (presence != Presence::kAlways) return nullptr;
       fail(role, layer, fmt::format("expected [{}, {}], file has none", rows, cols));
     }
     if (record->rows != static_cast<uint64_t>(rows) ||
         record->cols != static_cast<uint64_t>(cols)) {
-      fail(role, layer, fmt::format("expected [{}, {}], file has [{}, {}]", rows, cols,
-                                    record->rows, record->cols));
+      fail(role, layer,
+           fmt::format("expected [{}, {}], file has [{}, {}]", rows, cols, record->rows,
+                       record->cols));
     }
     bound_.push_back(record);
     return record;
   }
 
   [[noreturn]] void fail(Role role, int layer, const std::string& rest) const {
-    throw Error(ErrorCode::kInvalidFile, fmt::format("{}: tensor '{}': {}", file_.path(),
-                                                     tensor_name(role, layer), rest));
+    throw Error(ErrorCode::kInvalidFile,
+                fmt::format("{}: tensor '{}': {}", file_.path(), tensor_name(role, layer), rest));
   }
 
   const MicaFile& file_;
@@ -121,8 +120,8 @@ ModelWeights bind_weights(const MicaFile& file, const ModelConfig& config,
   ModelWeights weights;
   weights.embedding = binder.matrix(Role::kTokenEmbedding, kNoLayer, v, d);
   weights.output_norm = binder.vector(Role::kOutputNorm, kNoLayer, d);
-  weights.head = config.tied_embeddings ? weights.embedding
-                                        : binder.matrix(Role::kHead, kNoLayer, v, d);
+  weights.head =
+      config.tied_embeddings ? weights.embedding : binder.matrix(Role::kHead, kNoLayer, v, d);
   for (int layer = 0; layer < config.layers; ++layer) {
     weights.layers.push_back(bind_layer(binder, layer, config, architecture));
   }

@@ -1,8 +1,7 @@
 #include "lib/runtime/chat.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "lib/base/error.h"
 
@@ -42,8 +41,8 @@ RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_temp
 }
 
 std::vector<TokenId> encode_chat(const LoadedModel& model, const RenderedChat& chat) {
-  return model.tokenizer().encode(
-      chat.text, {.add_special_tokens = false, .plain_spans = chat.content_spans});
+  return model.tokenizer().encode(chat.text,
+                                  {.add_special_tokens = false, .plain_spans = chat.content_spans});
 }
 
 std::vector<TokenId> encode_prompt(const LoadedModel& model, std::string_view text, bool plain) {

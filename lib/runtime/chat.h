@@ -11,9 +11,9 @@
 namespace mica {
 
 struct ChatRequest {
-  Json messages;                       // [{"role": "user", "content": "..."}, ...]
-  bool add_generation_prompt = true;   // end where the assistant begins to speak
-  Json variables = Json::object();     // further names the template may use ("tools", ...)
+  Json messages;                      // [{"role": "user", "content": "..."}, ...]
+  bool add_generation_prompt = true;  // end where the assistant begins to speak
+  Json variables = Json::object();    // further names the template may use ("tools", ...)
 };
 
 // Renders with `chat_template`, giving it the spellings of the model's special tokens. Throws
@@ -22,8 +22,8 @@ struct ChatRequest {
 RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_template,
                          const ChatRequest& request);
 
-// Ids of a rendered chat: no token is added (the template wrote them all, so BOS is not doubled), and
-// special tokens spelt inside message contents stay text.
+// Ids of a rendered chat: no token is added (the template wrote them all, so BOS is not doubled),
+// and special tokens spelt inside message contents stay text.
 std::vector<TokenId> encode_chat(const LoadedModel& model, const RenderedChat& chat);
 
 // Ids of a raw prompt as the tokenizer's post-processor has it; a BOS that the text already begins

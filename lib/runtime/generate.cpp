@@ -18,7 +18,9 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-double rate(double count, double seconds) { return seconds > 0 ? count / seconds : 0; }
+double rate(double count, double seconds) {
+  return seconds > 0 ? count / seconds : 0;
+}
 
 // Ids to text to callback, with what might begin a stop string held back.
 class TextOut {
@@ -80,9 +82,12 @@ FinishReason continue_text(Session& session, Sampler& sampler, TextOut& out,
 
 const char* finish_reason_name(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return "stop";
-    case FinishReason::kLength: return "length";
-    case FinishReason::kCancelled: return "cancelled";
+    case FinishReason::kStop:
+      return "stop";
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kCancelled:
+      return "cancelled";
   }
   return "";
 }
@@ -112,9 +117,8 @@ GenerateResult generate(Session& session, std::span<const TokenId> prompt,
 
   const Stopwatch decode;
   sampler.see_prompt(prompt);
-  result.finish_reason = complete
-                             ? continue_text(session, sampler, out, options, result.tokens)
-                             : FinishReason::kCancelled;
+  result.finish_reason = complete ? continue_text(session, sampler, out, options, result.tokens)
+                                  : FinishReason::kCancelled;
   out.flush();
   result.decode_seconds = decode.seconds();
   return result;

@@ -1,8 +1,7 @@
 #include "lib/runtime/loaded_model.h"
 
-#include <fmt/format.h>
-
 #include <chrono>
+#include <fmt/format.h>
 
 #include "lib/base/error.h"
 #include "lib/model/architecture.h"
@@ -16,15 +15,16 @@ void verify(const MicaFile& file) {
     list += fmt::format("{}{}", list.empty() ? "" : ", ", name);
   }
   if (list.empty()) return;
-  throw Error(ErrorCode::kVerification,
-              fmt::format("{}: expected checksums to agree, found damage in {}", file.path(), list));
+  throw Error(
+      ErrorCode::kVerification,
+      fmt::format("{}: expected checksums to agree, found damage in {}", file.path(), list));
 }
 
 TokenId parse_id(const Json& value, const std::string& what, int64_t vocabulary_size) {
   const int64_t id = value.as_integer(what);
   if (id >= 0 && id < vocabulary_size) return static_cast<TokenId>(id);
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: expected an id below {}, found {}", what,
-                                                   vocabulary_size, id));
+  throw Error(ErrorCode::kInvalidFile,
+              fmt::format("{}: expected an id below {}, found {}", what, vocabulary_size, id));
 }
 
 SpecialTokens parse_special_tokens(const Json& json, const std::string& file, int64_t vocabulary) {
@@ -48,8 +48,8 @@ SamplerOptions parse_generation(const Json& json, const std::string& file) {
     return static_cast<float>(json[key].is_null() ? fallback : json[key].as_number(what + key));
   };
   const Json& do_sample = json["do_sample"];
-  const bool samples = do_sample.is_null() ? !json["temperature"].is_null()
-                                           : do_sample.as_bool(what + "do_sample");
+  const bool samples =
+      do_sample.is_null() ? !json["temperature"].is_null() : do_sample.as_bool(what + "do_sample");
   SamplerOptions options;
   options.temperature = samples ? number("temperature", 1) : 0;
   if (!json["top_k"].is_null()) options.top_k = json["top_k"].as_integer(what + "top_k");

@@ -1,6 +1,6 @@
-// A model file ready to run: mapped, its config and weights checked against each other, its tokenizer
-// opened in place. Opening touches neither weights nor vocabulary; the chat template is parsed when
-// first used.
+// A model file ready to run: mapped, its config and weights checked against each other, its
+// tokenizer opened in place. Opening touches neither weights nor vocabulary; the chat template is
+// parsed when first used.
 //
 // Immutable to its users: any number of threads and sessions share one.
 #pragma once

@@ -1,9 +1,9 @@
 #include "lib/runtime/sampler.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <fmt/format.h>
 #include <limits>
 #include <random>
 
@@ -82,8 +82,8 @@ void Sampler::see_prompt(std::span<const int32_t> ids) {
 int32_t Sampler::sample(std::span<const float> logits) {
   for (size_t i = 0; i < logits_.size(); ++i) {
     // Finite or -infinity from here on.
-    logits_[i] = std::isnan(logits[i]) ? -kInfinity
-                                       : std::min(logits[i], std::numeric_limits<float>::max());
+    logits_[i] =
+        std::isnan(logits[i]) ? -kInfinity : std::min(logits[i], std::numeric_limits<float>::max());
   }
   penalize(logits_);
   const auto first = std::max_element(logits_.begin(), logits_.end());
@@ -92,8 +92,8 @@ int32_t Sampler::sample(std::span<const float> logits) {
                 "sampling: expected at least one possible token, found every logit to be "
                 "-infinity or not a number");
   }
-  const int32_t id = options_.temperature == 0 ? static_cast<int32_t>(first - logits_.begin())
-                                               : draw(*first);
+  const int32_t id =
+      options_.temperature == 0 ? static_cast<int32_t>(first - logits_.begin()) : draw(*first);
   Seen& seen = seen_[id];
   seen.anywhere = true;
   ++seen.in_answer;

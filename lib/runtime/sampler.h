@@ -3,8 +3,8 @@
 //   bias, repetition penalty, frequency and presence penalty; then, unless greedy:
 //   temperature, top-k, top-p, min-p, draw
 //
-// Deterministic: the same options, seed and logits give the same tokens on every platform whose exp()
-// agrees. Equal logits are ordered by id. Not thread-safe.
+// Deterministic: the same options, seed and logits give the same tokens on every platform whose
+// exp() agrees. Equal logits are ordered by id. Not thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +24,14 @@ struct LogitBias {
 };
 
 struct SamplerOptions {
-  float temperature = 0;           // 0: greedy
-  int64_t top_k = 0;               // keep the k most probable; 0: all
-  float top_p = 1;                 // keep the fewest that together reach p; 1: all
-  float min_p = 0;                 // keep those at least min_p times as probable as the first; 0: all
-  float repetition_penalty = 1;    // over prompt and answer (arXiv:1909.05858); 1: none
-  float frequency_penalty = 0;     // subtracted per occurrence in the answer
-  float presence_penalty = 0;      // subtracted once for what occurs in the answer
-  std::optional<uint64_t> seed;    // none: from the system
+  float temperature = 0;         // 0: greedy
+  int64_t top_k = 0;             // keep the k most probable; 0: all
+  float top_p = 1;               // keep the fewest that together reach p; 1: all
+  float min_p = 0;               // keep those at least min_p times as probable as the first; 0: all
+  float repetition_penalty = 1;  // over prompt and answer (arXiv:1909.05858); 1: none
+  float frequency_penalty = 0;   // subtracted per occurrence in the answer
+  float presence_penalty = 0;    // subtracted once for what occurs in the answer
+  std::optional<uint64_t> seed;  // none: from the system
   std::vector<LogitBias> bias;
 };
 

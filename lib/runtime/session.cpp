@@ -1,9 +1,8 @@
 #include "lib/runtime/session.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+#include <fmt/format.h>
 
 #include "lib/base/error.h"
 
@@ -44,10 +43,10 @@ Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions&
       .type = options.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
   const int64_t blocks = KvPool::blocks_for(context_);
   const DecoderLimits limits{.tokens = chunk_, .logit_rows = 1, .context = context_};
-  check_memory(*model_,
-               KvPool::bytes_of(config.layers, layout, blocks) +
-                   Decoder::scratch_bytes(config, limits),
-               context_);
+  check_memory(
+      *model_,
+      KvPool::bytes_of(config.layers, layout, blocks) + Decoder::scratch_bytes(config, limits),
+      context_);
   const auto lock = model_->engine().lock();
   Backend& backend = model_->engine().backend();
   pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
@@ -80,7 +79,8 @@ bool Session::feed(std::span<const TokenId> ids, const CancelFlag* cancel) {
 }
 
 bool Session::replace(std::span<const TokenId> ids, const CancelFlag* cancel) {
-  if (ids.empty()) throw Error(ErrorCode::kUsage, "prompt: expected at least one token, found none");
+  if (ids.empty())
+    throw Error(ErrorCode::kUsage, "prompt: expected at least one token, found none");
   auto kept = std::mismatch(ids.begin(), ids.end(), ids_.begin(), ids_.end()).first - ids.begin();
   const bool complete = kept == std::ssize(ids_) && !logits_.empty();
   if (kept == std::ssize(ids) && !complete) --kept;  // logits need one step at least

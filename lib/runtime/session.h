@@ -1,7 +1,8 @@
-// One sequence being continued: the ids fed so far, their keys and values, and the logits after them.
+// One sequence being continued: the ids fed so far, their keys and values, and the logits after
+// them.
 //
-// Logits do not depend on how ids were split into calls or chunks. A failed call leaves the session as
-// it was, or shortened to a prefix. One thread at a time; steps of all sessions of an engine are
+// Logits do not depend on how ids were split into calls or chunks. A failed call leaves the session
+// as it was, or shortened to a prefix. One thread at a time; steps of all sessions of an engine are
 // serialised. Shares its model.
 #pragma once
 
@@ -33,8 +34,9 @@ class Session {
   std::span<const TokenId> ids() const { return ids_; }
 
   // Appends `ids`. Throws Error(kDoesNotFit) before anything is run when they exceed the context,
-  // Error(kUsage) for ids outside of the vocabulary, Error(kRuntime) when the file changed underneath
-  // or logits are not finite. Returns false when `cancel` was set meanwhile: ids() are those done.
+  // Error(kUsage) for ids outside of the vocabulary, Error(kRuntime) when the file changed
+  // underneath or logits are not finite. Returns false when `cancel` was set meanwhile: ids() are
+  // those done.
   bool feed(std::span<const TokenId> ids, const CancelFlag* cancel = nullptr);
 
   // Makes `ids` (at least one) the whole content, computing only what comes after the prefix in

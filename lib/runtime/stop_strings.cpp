@@ -35,6 +35,8 @@ std::string StopStrings::push(std::string_view piece) {
   return certain;
 }
 
-std::string StopStrings::flush() { return found_ ? std::string() : std::exchange(held_, {}); }
+std::string StopStrings::flush() {
+  return found_ ? std::string() : std::exchange(held_, {});
+}
 
 }  // namespace mica
