@@ -1,8 +1,8 @@
 // A .mica file, mapped and validated (formats/FORMAT.md).
 //
-// open() copies and checks header and directory, so the cost does not grow with the weights or the
-// vocabulary. All views point into the map and live as long as the reader. Reading from several
-// threads is safe.
+// open() copies and checks header, directory and metadata, checksums included, so the cost does not
+// grow with the weights or the vocabulary. All views point into the map and live as long as the
+// reader. Reading from several threads is safe.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,13 @@
 
 namespace mica {
 
-// One record of the directory, checked: geometry, size and place in the file are consistent.
+// One record of the directory, checked: geometry, size and place in the file are consistent. The
+// type may be one that quant/ does not know (find_weight_type, quant/weight_type.h).
 struct TensorRecord {
   std::string name;
   Role role;
-  int layer;    // kNoLayer outside of layers
-  int expert;   // -1 outside of experts
+  int layer;   // kNoLayer outside of layers
+  int expert;  // kNoExpert outside of routed experts
   DType dtype;
   uint64_t rows;  // [N, K]; a vector is [1, K]
   uint64_t cols;
@@ -39,14 +40,18 @@ struct TensorRecord {
 
 // Tensors that lie together: one layer, the embeddings, the head.
 struct Segment {
-  int layer;  // kNoLayer: outside of layers
+  int layer;   // kNoLayer: outside of layers
+  int expert;  // kNoExpert: all but a routed expert's own segment
   uint64_t offset;
-  uint64_t bytes;
+  uint64_t bytes;  // up to the end of its last tensor
 };
 
 class MicaFile {
  public:
+  // Throws Error: kInvalidFile for what no .mica file is, kVerification when a checksum of header,
+  // directory or metadata disagrees, kUnsupported for a newer version or feature.
   static MicaFile open(const std::string& path, LoadMode mode = LoadMode::kMap);
+  static MicaFile open(MappedFile file);
 
   const std::string& path() const { return file_.path(); }
   uint32_t version() const { return version_; }
@@ -54,13 +59,15 @@ class MicaFile {
   std::span<const TensorRecord> tensors() const { return tensors_; }  // sorted by name
   std::span<const Segment> segments() const { return segments_; }     // sorted by offset
   // nullptr when there is none.
-  const TensorRecord* find(Role role, int layer) const;
+  const TensorRecord* find(Role role, int layer, int expert = kNoExpert) const;
   Bytes data(const TensorRecord& record) const;
   const Json& metadata() const { return metadata_; }
   Bytes tokenizer_image() const { return tokenizer_; }
   const Hash128& directory_hash() const { return directory_hash_; }  // identifies the model
 
-  // Names of regions and tensors whose checksum, padding or position disagrees; empty: all is well.
+  // Names of regions and tensors whose checksum disagrees, and "padding before NAME" where bytes
+  // between them are not zero; empty: all is well. Reads the whole file in order. Throws
+  // Error(kInterrupted) when `progress` returns false.
   std::vector<std::string> find_damage(const Progress& progress) const;
   // Throws when the file was truncated underneath (MappedFile::check).
   void check() const { file_.check(); }
@@ -72,6 +79,7 @@ class MicaFile {
   MappedFile file_;
   uint32_t version_ = 0;
   std::vector<TensorRecord> tensors_;
+  std::vector<uint32_t> by_role_;  // indices of tensors_, sorted by (layer, expert, role)
   std::vector<Segment> segments_;
   Json metadata_;
   Bytes tokenizer_;

@@ -24,21 +24,28 @@ enum class Role : uint16_t {
   kAttnVBias = 23,    // [K * E]
   kAttnOutBias = 24,  // [D]
 
-  kFfnNorm = 48,     // [D]
-  kFfnGate = 49,     // [F, D]
-  kFfnUp = 50,       // [F, D]
-  kFfnDown = 51,     // [D, F]
+  kFfnNorm = 48,  // [D]
+  kFfnGate = 49,  // [F, D]
+  kFfnUp = 50,    // [F, D]
+  kFfnDown = 51,  // [D, F]
   kFfnGateBias = 52,
   kFfnUpBias = 53,
   kFfnDownBias = 54,
 };
 
-constexpr int kNoLayer = -1;  // embedding, output norm, head
+constexpr int kNoLayer = -1;   // embedding, output norm, head
+constexpr int kNoExpert = -1;  // outside of routed experts
 
+// Roles from 16 on belong to a layer.
+constexpr bool role_in_layer(Role role) {
+  return static_cast<uint16_t>(role) >= 16;
+}
 // "attn.q"; nullptr for a number not known here.
 const char* role_name(Role role);
-// "layers.3.attn.q", "embedding".
-std::string tensor_name(Role role, int layer);
+// Place in the order of execution; -1 for a number not known here.
+int role_order(Role role);
+// "layers.3.attn.q", "embedding", "layers.3.experts.7.ffn.up".
+std::string tensor_name(Role role, int layer, int expert = kNoExpert);
 
 // Where a source's tensor belongs; layer is kNoLayer outside of layers.
 struct TensorPlace {

@@ -1,8 +1,9 @@
-// Writes a .mica file as a stream, atomically: at most one tensor's bytes are held by the caller, none
-// by the writer (formats/FORMAT.md; lib/base/output_file.h).
+// Writes a .mica file as a stream, atomically: at most one tensor's bytes are held by the caller,
+// none by the writer (formats/FORMAT.md; lib/base/output_file.h).
 //
-// The layout (offset of every tensor) is fixed by the specs before any weight is written, so the same
-// specs and bytes give the same file.
+// The layout (offset of every tensor) is fixed by the specs before any weight is written, so the
+// same specs and bytes give the same file. Not thread-safe. Nothing touches the disk before the
+// first begin_tensor(), so a plan alone is free.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,7 @@ namespace mica {
 struct TensorSpec {
   Role role;
   int layer = kNoLayer;
-  int expert = -1;
+  int expert = kNoExpert;
   DType dtype;
   uint64_t rows = 0;  // [N, K]
   uint64_t cols = 0;
@@ -24,7 +25,8 @@ struct TensorSpec {
 
 class MicaWriter {
  public:
-  // Plans the file; `specs` in any order. Throws Error(kUsage) on duplicates.
+  // Plans the file; `specs` in any order. Throws Error(kUsage) on duplicates and on specs that
+  // cannot be. `tokenizer_image` stays the caller's and is read at the first begin_tensor().
   MicaWriter(std::string path, std::vector<TensorSpec> specs, Bytes tokenizer_image);
   ~MicaWriter();
 
@@ -38,8 +40,8 @@ class MicaWriter {
   void write(Bytes bytes);
   void end_tensor(float relative_error);  // throws Error(kRuntime) if bytes are missing
 
-  // Adds the metadata (a JSON object, written with sorted keys), directory and header; then the file
-  // appears under its name.
+  // Adds the metadata (a JSON object, written with sorted keys), directory and header; then the
+  // file appears under its name.
   void finish(const Json& metadata);
 
  private:

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -133,8 +134,9 @@ struct stat status_of(int descriptor, const std::string& path) {
 
 struct MappedFile::State {
   // O_NONBLOCK: opening a pipe must be refused, not waited for.
-  State(const std::string& path, LoadMode mode) : path(path), descriptor(path, O_NONBLOCK) {
-    opened = status_of(descriptor, path);
+  State(const std::string& path, LoadMode mode)
+      : path(path), descriptor(std::in_place, path, O_NONBLOCK) {
+    opened = status_of(*descriptor, path);
     if (!S_ISREG(opened.st_mode)) {
       throw Error(ErrorCode::kRuntime,
                   fmt::format("{}: cannot open: expected a regular file, found a {}", path,
@@ -149,6 +151,9 @@ struct MappedFile::State {
     }
   }
 
+  State(Bytes bytes, std::string name)
+      : path(std::move(name)), data(bytes.data()), size(bytes.size()) {}
+
   ~State() {
     if (slot == nullptr) return;
     slot->base.store(0, std::memory_order_release);
@@ -158,7 +163,7 @@ struct MappedFile::State {
 
   void read_whole() {
     buffer = AlignedBuffer(size);
-    const size_t got = read_some(descriptor, path, buffer.data(), size);
+    const size_t got = read_some(*descriptor, path, buffer.data(), size);
     if (got < size) fail_truncated(got);
     data = buffer.data();
   }
@@ -173,7 +178,7 @@ struct MappedFile::State {
                   fmt::format("{}: cannot map: expected at most {} mapped files, found more", path,
                               std::size(slots)));
     }
-    void* pages = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    void* pages = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, *descriptor, 0);
     if (pages == MAP_FAILED) {
       const int reason = errno;
       free_slot->taken.store(false, std::memory_order_release);
@@ -193,7 +198,7 @@ struct MappedFile::State {
   }
 
   std::string path;
-  Descriptor descriptor;
+  std::optional<Descriptor> descriptor;  // none when borrowed
   struct stat opened = {};
   AlignedBuffer buffer;  // LoadMode::kRead only
   const std::byte* data = nullptr;
@@ -203,6 +208,10 @@ struct MappedFile::State {
 
 MappedFile MappedFile::open(const std::string& path, LoadMode mode) {
   return MappedFile(std::make_unique<State>(path, mode).release());
+}
+
+MappedFile MappedFile::borrow(Bytes bytes, std::string name) {
+  return MappedFile(std::make_unique<State>(bytes, std::move(name)).release());
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -228,7 +237,7 @@ const std::string& MappedFile::path() const {
 
 void MappedFile::check() const {
   if (state_->slot == nullptr) return;  // the bytes are in memory
-  const struct stat now = status_of(state_->descriptor, state_->path);
+  const struct stat now = status_of(*state_->descriptor, state_->path);
   const uint64_t found = static_cast<uint64_t>(now.st_size);
   if (found < state_->size) state_->fail_truncated(found);
   if (state_->slot->damaged.load(std::memory_order_acquire)) {

@@ -21,6 +21,9 @@ class MappedFile {
   // or other non-regular file is refused.
   static MappedFile open(const std::string& path, LoadMode mode = LoadMode::kMap);
 
+  // Bytes that lie in memory already and stay the caller's: for tests and fuzzers.
+  static MappedFile borrow(Bytes bytes, std::string name);
+
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
   ~MappedFile();
