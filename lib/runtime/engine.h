@@ -1,41 +1,52 @@
-// The one facade over everything below: an Engine (threads, ISA, log sink: chosen once, passed down),
-// a LoadedModel (a mapped file ready to run) and, in session.h, sessions on it.
+// What all models of a program share: the threads, the backend with its ISA, the log sink. Chosen
+// once, passed down; there are no mutable globals.
 //
-// Ownership: a LoadedModel shares its Engine, a Session shares its LoadedModel. Steps of all sessions
-// of one engine are serialised by a mutex; everything const may be used from several threads.
+// An engine outlives what is made with it by shared ownership: a LoadedModel shares its Engine, a
+// Session its LoadedModel. Steps of all sessions of one engine are serialised by lock(); everything
+// const may be used from several threads.
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 
-#include "formats/reader.h"
 #include "lib/backend/backend.h"
 #include "lib/base/host.h"
 #include "lib/base/log.h"
 #include "lib/base/thread_pool.h"
-#include "lib/text/chat_template.h"
-#include "lib/text/tokenizer.h"
 
 namespace mica {
 
 struct EngineOptions {
   int threads = 0;           // 0: choose_threads (lib/base/host.h)
-  std::string isa = "auto";  // "generic", "avx2", "avx512vnni", ...
+  std::string isa = "auto";  // "generic", "avx2", "avx512vnni", ...; "reference": the plain one
   Activations activations = Activations::kInt8;
-  LogSink log;
+  LogSink log;  // called from any thread that uses the engine
 };
 
-class Engine;       // engine.cpp
-class LoadedModel;  // file, tokenizer, chat template, weights, config
+class Engine {
+ public:
+  // Throws Error(kUnsupported) for an ISA the machine lacks, Error(kUsage) for one not known.
+  explicit Engine(const EngineOptions& options);
 
-std::shared_ptr<Engine> make_engine(const EngineOptions& options);
+  const ThreadChoice& threads() const { return threads_; }
+  const LogSink& log_sink() const { return log_; }
+  void log(LogLevel level, std::string_view text) const {
+    if (log_) log_(level, text);
+  }
 
-struct LoadOptions {
-  LoadMode mode = LoadMode::kMap;
-  bool verify = false;  // check every checksum first
+  // Held while the backend or the pool works.
+  std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
+  Backend& backend() const { return *backend_; }
+  ThreadPool& pool() const { return *pool_; }
+
+ private:
+  ThreadChoice threads_;
+  LogSink log_;
+  std::unique_ptr<ThreadPool> pool_;
+  std::unique_ptr<Backend> backend_;  // borrows the pool
+  mutable std::mutex mutex_;
 };
-
-std::shared_ptr<const LoadedModel> load_model(std::shared_ptr<Engine> engine,
-                                              const std::string& path, const LoadOptions& options);
 
 }  // namespace mica

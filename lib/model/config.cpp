@@ -1,0 +1,169 @@
+#include "lib/model/config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+#include <iterator>
+#include <optional>
+
+#include "lib/base/error.h"
+
+namespace mica {
+namespace {
+
+// With these, T * F, V * D and the bytes of a KV cache stay far below 2^63.
+constexpr int64_t kMaxLayers = 1 << 12;
+constexpr int64_t kMaxWidth = 1 << 20;  // D, F, H * E
+constexpr int64_t kMaxVocabulary = 1 << 24;
+constexpr int64_t kMaxContext = 1 << 24;
+
+template <class T>
+struct Named {
+  const char* name;
+  T value;
+};
+
+constexpr Named<Activation> kActivations[] = {{"silu", Activation::kSilu}};
+constexpr Named<RopeConfig::Scaling> kScalings[] = {{"none", RopeConfig::Scaling::kNone},
+                                                    {"linear", RopeConfig::Scaling::kLinear},
+                                                    {"llama3", RopeConfig::Scaling::kLlama3},
+                                                    {"factors", RopeConfig::Scaling::kFactors}};
+
+// The members of one object. Remembers which were asked for: a setting nobody asked for would be
+// ignored in silence, and the model would answer wrongly.
+class Fields {
+ public:
+  Fields(const Json& object, std::string path)
+      : members_(object.as_object(path)), object_(object), path_(std::move(path)) {}
+
+  const Json& get(std::string_view key) {
+    asked_.push_back(key);
+    return object_[key];
+  }
+
+  std::string what(std::string_view key) const { return fmt::format("{}.{}", path_, key); }
+
+  int64_t integer(std::string_view key, int64_t low, int64_t high) {
+    const int64_t value = get(key).as_integer(what(key));
+    if (value < low || value > high) fail_range(key, low, high, value);
+    return value;
+  }
+
+  double number(std::string_view key, double low, double high) {
+    const double value = get(key).as_number(what(key));
+    if (!(value >= low && value <= high)) fail_range(key, low, high, value);
+    return value;
+  }
+
+  template <class T, size_t N>
+  T one_of(std::string_view key, const Named<T> (&known)[N]) {
+    const std::string& name = get(key).as_string(what(key));
+    std::string list;
+    for (const Named<T>& entry : known) {
+      if (name == entry.name) return entry.value;
+      list += fmt::format("{}'{}'", list.empty() ? "" : ", ", entry.name);
+    }
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("{}: expected {}, found '{}'", what(key), list, name));
+  }
+
+  // Members that only some values of another one give a meaning to.
+  void allow(std::initializer_list<std::string_view> keys) { asked_.insert(asked_.end(), keys); }
+
+  void refuse_others() const {
+    for (const auto& [key, value] : members_) {
+      if (std::find(asked_.begin(), asked_.end(), key) != asked_.end()) continue;
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("{}: expected no such setting, found {}", what(key), value.dump()));
+    }
+  }
+
+ private:
+  template <class T>
+  [[noreturn]] void fail_range(std::string_view key, T low, T high, T found) const {
+    throw Error(ErrorCode::kInvalidFile,
+                fmt::format("{}: expected {} .. {}, found {}", what(key), low, high, found));
+  }
+
+  const Json::Object& members_;
+  const Json& object_;
+  std::string path_;
+  std::vector<std::string_view> asked_;
+};
+
+[[noreturn]] void fail(const std::string& what, const std::string& expected, int64_t found) {
+  throw Error(ErrorCode::kInvalidFile,
+              fmt::format("{}: expected {}, found {}", what, expected, found));
+}
+
+std::vector<float> parse_factors(const Json& value, const std::string& what, int64_t count) {
+  const Json::Array& items = value.as_array(what);
+  if (std::ssize(items) != count) fail(what, fmt::format("{} numbers", count), std::ssize(items));
+  std::vector<float> factors;
+  for (const Json& item : items) {
+    const auto factor = static_cast<float>(item.as_number(what));
+    if (!(factor > 0 && std::isfinite(factor))) {
+      throw Error(ErrorCode::kInvalidFile,
+                  fmt::format("{}: expected positive numbers, found {}", what, item.dump()));
+    }
+    factors.push_back(factor);
+  }
+  return factors;
+}
+
+RopeConfig parse_rope(const Json& json, const std::string& path, int64_t head_size) {
+  Fields fields(json, path);
+  RopeConfig rope;
+  rope.base = fields.number("base", 1, 1e12);
+  rope.size = fields.integer("size", 2, head_size);
+  if (rope.size % 2 != 0) fail(fields.what("size"), "an even number", rope.size);
+  rope.scaling = fields.one_of("scaling", kScalings);
+  fields.allow({"factor", "low_frequency_factor", "high_frequency_factor",
+                "original_context_length", "factors"});
+  using Scaling = RopeConfig::Scaling;
+  if (rope.scaling == Scaling::kLinear || rope.scaling == Scaling::kLlama3) {
+    rope.factor = fields.number("factor", 1e-3, 1e6);
+  }
+  if (rope.scaling == Scaling::kLlama3) {
+    rope.low_frequency_factor = fields.number("low_frequency_factor", 1e-3, 1e6);
+    // The two must differ: their difference is divided by.
+    rope.high_frequency_factor =
+        fields.number("high_frequency_factor", rope.low_frequency_factor * 1.001, 1e7);
+    rope.original_context_length = fields.integer("original_context_length", 1, kMaxContext);
+  }
+  if (rope.scaling == Scaling::kFactors) {
+    rope.factors = parse_factors(fields.get("factors"), fields.what("factors"), rope.size / 2);
+  }
+  fields.refuse_others();
+  return rope;
+}
+
+}  // namespace
+
+ModelConfig parse_model_config(const Json& model, std::string_view file) {
+  Fields fields(model, fmt::format("{}: model", file));
+  ModelConfig config;
+  config.architecture = fields.get("architecture").as_string(fields.what("architecture"));
+  config.name = fields.get("name").as_string(fields.what("name"));
+  config.layers = fields.integer("layers", 1, kMaxLayers);
+  config.hidden_size = fields.integer("hidden_size", 1, kMaxWidth);
+  config.feed_forward_size = fields.integer("feed_forward_size", 1, kMaxWidth);
+  config.head_size = fields.integer("head_size", 2, 4096);
+  if (config.head_size % 2 != 0) fail(fields.what("head_size"), "an even number", config.head_size);
+  config.heads = fields.integer("heads", 1, kMaxWidth / config.head_size);
+  config.kv_heads = fields.integer("kv_heads", 1, config.heads);
+  if (config.heads % config.kv_heads != 0) {
+    fail(fields.what("kv_heads"), fmt::format("a divisor of {} heads", config.heads),
+         config.kv_heads);
+  }
+  config.vocabulary_size = fields.integer("vocabulary_size", 1, kMaxVocabulary);
+  config.context_length = fields.integer("context_length", 1, kMaxContext);
+  config.norm_epsilon = static_cast<float>(fields.number("norm_epsilon", 0, 1));
+  config.activation = fields.one_of("activation", kActivations);
+  config.rope = parse_rope(fields.get("rope"), fields.what("rope"), config.head_size);
+  config.tied_embeddings = fields.get("tied_embeddings").as_bool(fields.what("tied_embeddings"));
+  fields.refuse_others();
+  return config;
+}
+
+}  // namespace mica

@@ -1,0 +1,71 @@
+// The forward pass: one plain loop over the layers, five fused operations each, the same for every
+// architecture and device.
+//
+// A Decoder owns the scratch memory of its steps, sized for its limits when it is made; steps never
+// allocate device memory. One thread at a time. Backend, config and weights outlive it.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "lib/backend/backend.h"
+#include "lib/model/config.h"
+#include "lib/model/kv_cache.h"
+#include "lib/model/weights.h"
+
+namespace mica {
+
+// Set by another thread to end long work early.
+using CancelFlag = std::atomic<bool>;
+
+struct DecoderLimits {
+  int64_t tokens = 0;      // T of a step
+  int64_t logit_rows = 0;  // R of a call of logits()
+  int64_t context = 0;     // positions of a sequence
+};
+
+class Decoder {
+ public:
+  Decoder(Backend& backend, const ModelConfig& config, const ModelWeights& weights,
+          const DecoderLimits& limits);
+
+  static uint64_t scratch_bytes(const ModelConfig& config, const DecoderLimits& limits);
+
+  // Runs ids [T] through all layers; their keys and values are stored in `kv` where `segments`,
+  // which cover the rows in order, say. Ids are below V. Returns false when `cancel` was set
+  // meanwhile: what the segments' positions hold is undefined then.
+  bool forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
+               const KvPool& kv, const CancelFlag* cancel = nullptr);
+
+  // Logits after the given rows of the last forward, [R, V]; valid until the next call.
+  View<const float> logits(std::span<const int32_t> rows);
+
+ private:
+  struct Scratch {
+    View<float> x;          // [T, D] the residual stream
+    View<float> q;          // [T, H, E]
+    View<float> k;          // [T, K, E]
+    View<float> v;          // [T, K, E]
+    View<float> attention;  // [T, H, E]
+    View<float> gated;      // [T, F]
+    View<float> cosine;     // [T, size / 2]
+    View<float> sine;       // [T, size / 2]
+    View<float> logits;     // [R, V]
+  };
+  static uint64_t place(Scratch& scratch, std::byte* base, const ModelConfig& config,
+                        const DecoderLimits& limits);
+  Scratch first_rows(int64_t tokens) const;
+  void run_layer(const LayerWeights& layer, const Scratch& s,
+                 std::span<const BatchSegment> segments, const KvLayer& kv);
+
+  Backend& backend_;
+  const ModelConfig& config_;
+  const ModelWeights& weights_;
+  std::vector<float> inverse_frequencies_;
+  std::unique_ptr<DeviceBuffer> memory_;
+  Scratch scratch_;
+};
+
+}  // namespace mica

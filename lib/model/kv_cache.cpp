@@ -1,0 +1,50 @@
+#include "lib/model/kv_cache.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <functional>
+
+#include "lib/base/error.h"
+
+namespace mica {
+
+KvPool::KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t blocks)
+    : layout_(layout),
+      blocks_(blocks),
+      memory_(backend.allocate(bytes_of(layers, layout, blocks))),
+      free_(static_cast<size_t>(blocks)) {
+  for (int64_t i = 0; i < blocks; ++i) free_[i] = static_cast<int32_t>(blocks - 1 - i);
+}
+
+uint64_t KvPool::bytes_of(int64_t layers, const KvLayout& layout, int64_t blocks) {
+  return static_cast<uint64_t>(layers) * blocks * layout.block_bytes();
+}
+
+KvLayer KvPool::layer(int64_t index) const {
+  return {.layout = layout_, .base = memory_->data() + index * blocks_ * layout_.block_bytes()};
+}
+
+void KvSequence::resize(int64_t tokens) {
+  const int64_t wanted = KvPool::blocks_for(tokens);
+  std::vector<int32_t>& free = pool_->free_;
+  const int64_t missing = wanted - std::ssize(blocks_);
+  if (missing > std::ssize(free)) {
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("KV cache: expected {} free blocks of {} tokens, found {}", missing,
+                            kKvBlockTokens, free.size()));
+  }
+  if (missing > 0) {
+    blocks_.insert(blocks_.end(), free.rbegin(), free.rbegin() + missing);
+    free.resize(free.size() - missing);
+    return;
+  }
+  // `free` had room for all blocks once, so that giving back does not allocate. Kept in descending
+  // order: low blocks are used again before untouched ones.
+  while (std::ssize(blocks_) > wanted) {
+    const int32_t block = blocks_.back();
+    blocks_.pop_back();
+    free.insert(std::upper_bound(free.begin(), free.end(), block, std::greater<>()), block);
+  }
+}
+
+}  // namespace mica

@@ -1,0 +1,47 @@
+// A model's weights, found in a file by role, each with its shape and dtype checked.
+//
+// Everything points into the mapped file, which must outlive it; nothing is read when binding.
+#pragma once
+
+#include <vector>
+
+#include "formats/reader.h"
+#include "lib/backend/backend.h"
+#include "lib/model/architecture.h"
+#include "lib/model/config.h"
+
+namespace mica {
+
+struct LayerWeights {
+  View<const float> attn_norm;      // [D]
+  Weight q;                         // [H * E, D]
+  Weight k;                         // [K * E, D]
+  Weight v;                         // [K * E, D]
+  Weight attn_out;                  // [D, H * E]
+  View<const float> q_bias;         // [H * E], like all biases empty where the model has none
+  View<const float> k_bias;         // [K * E]
+  View<const float> v_bias;         // [K * E]
+  View<const float> attn_out_bias;  // [D]
+
+  View<const float> ffn_norm;   // [D]
+  Weight gate;                  // [F, D]
+  Weight up;                    // [F, D]
+  Weight down;                  // [D, F]
+  View<const float> gate_bias;  // [F]
+  View<const float> up_bias;    // [F]
+  View<const float> down_bias;  // [D]
+};
+
+struct ModelWeights {
+  Weight embedding;  // [V, D]
+  std::vector<LayerWeights> layers;
+  View<const float> output_norm;  // [D]
+  Weight head;                    // [V, D]; the embedding when tied
+};
+
+// Throws Error(kInvalidFile) for a tensor that is missing, of another shape or dtype, or that the
+// architecture has no use for.
+ModelWeights bind_weights(const MicaFile& file, const ModelConfig& config,
+                          const Architecture& architecture);
+
+}  // namespace mica

@@ -1,0 +1,34 @@
+// From what a person says to token ids.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/base/json.h"
+#include "lib/runtime/loaded_model.h"
+
+namespace mica {
+
+struct ChatRequest {
+  Json messages;                      // [{"role": "user", "content": "..."}, ...]
+  bool add_generation_prompt = true;  // end where the assistant begins to speak
+  Json variables = Json::object();    // further names the template may use ("tools", ...)
+};
+
+// Renders with `chat_template`, giving it the spellings of the model's special tokens. Throws
+// Error(kUsage) for messages that are no array of objects with a "role" each, and for what the
+// template itself refuses.
+RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_template,
+                         const ChatRequest& request);
+
+// Ids of a rendered chat: no token is added (the template wrote them all, so BOS is not doubled),
+// and special tokens spelt inside message contents stay text.
+std::vector<TokenId> encode_chat(const LoadedModel& model, const RenderedChat& chat);
+
+// Ids of a raw prompt as the tokenizer's post-processor has it; a BOS that the text already begins
+// with is not doubled. `plain`: spellings of special tokens are text.
+std::vector<TokenId> encode_prompt(const LoadedModel& model, std::string_view text,
+                                   bool plain = false);
+
+}  // namespace mica

@@ -1,0 +1,135 @@
+#include "lib/runtime/session.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/format.h>
+
+#include "lib/base/error.h"
+
+namespace mica {
+namespace {
+
+constexpr int64_t kMaxChunk = 1 << 16;
+
+int64_t checked_option(const char* name, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return value;
+  throw Error(ErrorCode::kUsage,
+              fmt::format("session {}: expected {} .. {}, found {}", name, low, high, value));
+}
+
+int64_t choose_context(const ModelConfig& config, int64_t requested) {
+  if (requested == 0) return std::min(config.context_length, kDefaultContext);
+  return checked_option("context", requested, 1, config.context_length);
+}
+
+// Pages are taken as they are used, and running out of them then would be the end of the process.
+void check_memory(const LoadedModel& model, uint64_t bytes, int64_t context) {
+  const uint64_t available = read_host_facts().memory_available_bytes;
+  if (available == 0 || bytes <= available) return;
+  throw Error(ErrorCode::kDoesNotFit,
+              fmt::format("{}: a context of {} tokens: expected {} MiB of memory for keys, values "
+                          "and intermediate results, found {} MiB available",
+                          model.file().path(), context, bytes >> 20, available >> 20));
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions& options)
+    : model_(std::move(model)),
+      context_(choose_context(model_->config(), options.context)),
+      chunk_(std::min(checked_option("chunk", options.chunk, 1, kMaxChunk), context_)) {
+  const ModelConfig& config = model_->config();
+  const KvLayout layout{
+      .type = options.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
+  const int64_t blocks = KvPool::blocks_for(context_);
+  const DecoderLimits limits{.tokens = chunk_, .logit_rows = 1, .context = context_};
+  check_memory(
+      *model_,
+      KvPool::bytes_of(config.layers, layout, blocks) + Decoder::scratch_bytes(config, limits),
+      context_);
+  const auto lock = model_->engine().lock();
+  Backend& backend = model_->engine().backend();
+  pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
+  sequence_ = std::make_unique<KvSequence>(*pool_);
+  decoder_ = std::make_unique<Decoder>(backend, config, model_->weights(), limits);
+}
+
+void Session::check_request(int64_t kept, std::span<const TokenId> added) const {
+  if (std::ssize(added) > context_ - kept) {
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("context: expected at most {} tokens, found {} ({} held and {} new)",
+                            context_, kept + std::ssize(added), kept, added.size()));
+  }
+  const int64_t vocabulary = model_->config().vocabulary_size;
+  for (const TokenId id : added) {
+    if (id >= 0 && id < vocabulary) continue;
+    throw Error(ErrorCode::kUsage,
+                fmt::format("token id: expected one below {}, found {}", vocabulary, id));
+  }
+}
+
+bool Session::feed(std::span<const TokenId> ids, const CancelFlag* cancel) {
+  check_request(std::ssize(ids_), ids);
+  while (!ids.empty()) {
+    const size_t count = std::min(ids.size(), static_cast<size_t>(chunk_));
+    if (!step(ids.first(count), count == ids.size(), cancel)) return false;
+    ids = ids.subspan(count);
+  }
+  return true;
+}
+
+bool Session::replace(std::span<const TokenId> ids, const CancelFlag* cancel) {
+  if (ids.empty())
+    throw Error(ErrorCode::kUsage, "prompt: expected at least one token, found none");
+  auto kept = std::mismatch(ids.begin(), ids.end(), ids_.begin(), ids_.end()).first - ids.begin();
+  const bool complete = kept == std::ssize(ids_) && !logits_.empty();
+  if (kept == std::ssize(ids) && !complete) --kept;  // logits need one step at least
+  const auto added = ids.subspan(static_cast<size_t>(kept));
+  check_request(kept, added);
+  truncate(kept);
+  return feed(added, cancel);
+}
+
+void Session::truncate(int64_t tokens) {
+  if (tokens >= std::ssize(ids_)) return;
+  ids_.resize(static_cast<size_t>(std::max<int64_t>(tokens, 0)));
+  sequence_->resize(std::ssize(ids_));
+  logits_ = {};
+}
+
+std::span<const float> Session::logits() const {
+  if (logits_.empty()) throw Error(ErrorCode::kUsage, "logits: expected tokens to be fed first");
+  return logits_;
+}
+
+// On any way out but the last the sequence may hold blocks beyond ids_, which the next step writes.
+bool Session::step(std::span<const TokenId> ids, bool wants_logits, const CancelFlag* cancel) {
+  const auto past = std::ssize(ids_);
+  logits_ = {};
+  ids_.reserve(ids_.size() + ids.size());
+  sequence_->resize(past + std::ssize(ids));
+  const BatchSegment segment{.first_row = 0,
+                             .tokens = std::ssize(ids),
+                             .first_position = past,
+                             .blocks = sequence_->blocks()};
+  View<const float> logits;
+  {
+    const auto lock = model_->engine().lock();
+    if (!decoder_->forward(ids, {&segment, 1}, *pool_, cancel)) return false;
+    const auto last = static_cast<int32_t>(ids.size() - 1);
+    if (wants_logits) logits = decoder_->logits({&last, 1});
+  }
+  model_->file().check();
+  const std::span<const float> row(logits.data(), static_cast<size_t>(logits.size()));
+  if (!std::all_of(row.begin(), row.end(), [](float x) { return std::isfinite(x); })) {
+    throw Error(ErrorCode::kRuntime,
+                fmt::format("{}: logits after position {}: expected finite numbers, found others: "
+                            "the file may be damaged (verify it)",
+                            model_->file().path(), past + std::ssize(ids) - 1));
+  }
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+  logits_ = row;
+  return true;
+}
+
+}  // namespace mica

@@ -1,0 +1,67 @@
+// One sequence being continued: the ids fed so far, their keys and values, and the logits after
+// them.
+//
+// Logits do not depend on how ids were split into calls or chunks. A failed call leaves the session
+// as it was, or shortened to a prefix. One thread at a time; steps of all sessions of an engine are
+// serialised. Shares its model.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "lib/model/decoder.h"
+#include "lib/runtime/loaded_model.h"
+
+namespace mica {
+
+struct SessionOptions {
+  int64_t context = 0;  // positions; 0: the lesser of the model's and kDefaultContext
+  KvType kv = KvType::kF16;
+  int64_t chunk = 512;  // tokens of a prefill step at most
+};
+
+constexpr int64_t kDefaultContext = 8192;
+
+class Session {
+ public:
+  // Throws Error(kUsage) for options out of range, Error(kDoesNotFit) when the memory available now
+  // cannot hold the whole context.
+  Session(std::shared_ptr<const LoadedModel> model, const SessionOptions& options = {});
+
+  const LoadedModel& model() const { return *model_; }
+  int64_t context() const { return context_; }
+  std::span<const TokenId> ids() const { return ids_; }
+
+  // Appends `ids`. Throws Error(kDoesNotFit) before anything is run when they exceed the context,
+  // Error(kUsage) for ids outside of the vocabulary, Error(kRuntime) when the file changed
+  // underneath or logits are not finite. Returns false when `cancel` was set meanwhile: ids() are
+  // those done.
+  bool feed(std::span<const TokenId> ids, const CancelFlag* cancel = nullptr);
+
+  // Makes `ids` (at least one) the whole content, computing only what comes after the prefix in
+  // common with what is held. As feed() otherwise.
+  bool replace(std::span<const TokenId> ids, const CancelFlag* cancel = nullptr);
+
+  // Forgets all but the first `tokens`.
+  void truncate(int64_t tokens);
+
+  // Logits after the last of ids(), [V]; valid until the next call that changes the session. Throws
+  // Error(kUsage) when nothing was fed since truncate().
+  std::span<const float> logits() const;
+
+ private:
+  void check_request(int64_t kept, std::span<const TokenId> added) const;
+  bool step(std::span<const TokenId> ids, bool wants_logits, const CancelFlag* cancel);
+
+  std::shared_ptr<const LoadedModel> model_;
+  int64_t context_;
+  int64_t chunk_;
+  std::unique_ptr<KvPool> pool_;
+  std::unique_ptr<KvSequence> sequence_;
+  std::unique_ptr<Decoder> decoder_;
+  std::vector<TokenId> ids_;
+  std::span<const float> logits_;  // empty: not those of ids_
+};
+
+}  // namespace mica
