@@ -1,7 +1,7 @@
 // Conversion: any importer's source into a .mica file, one tensor at a time.
 //
-// Deterministic for any number of threads; atomic (formats/writer.h). Every substitution of a weight
-// type and every ignored setting is in the report.
+// Deterministic for any number of threads; atomic (formats/writer.h). Every substitution of a
+// weight type and every ignored setting is in the report.
 #pragma once
 
 #include <string>
@@ -24,19 +24,21 @@ struct ConvertOptions {
 struct ConvertedTensor {
   std::string name;
   std::string source_type;
-  std::string dtype;        // "q4mg32"
+  std::string dtype;  // "q4mg32"
   int group = 0;
+  bool in_layer = false;
   uint64_t rows = 0;
   uint64_t cols = 0;
   uint64_t bytes = 0;
-  double relative_error = 0;  // ||w - w'|| / ||w|| against the source as floats; 0 when carried over
+  double relative_error =
+      0;  // ||w - w'|| / ||w|| against the source as floats; 0 when carried over
 };
 
 struct ConvertReport {
   std::string output;
-  uint64_t bytes = 0;               // of the file
-  double body_bits_per_weight = 0;  // linears of the layers
-  double whole_bits_per_weight = 0; // all bytes of the file over all weights
+  uint64_t bytes = 0;                // of the file
+  double body_bits_per_weight = 0;   // linears of the layers
+  double whole_bits_per_weight = 0;  // all bytes of the file over all weights
   std::vector<std::string> substitutions;
   std::vector<std::string> notes;
   std::vector<ConvertedTensor> tensors;

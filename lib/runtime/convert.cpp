@@ -1,0 +1,151 @@
+#include "lib/runtime/convert.h"
+
+#include <chrono>
+#include <filesystem>
+#include <fmt/core.h>
+#include <map>
+#include <sys/statvfs.h>
+
+#include "formats/importer.h"
+#include "formats/writer.h"
+#include "lib/base/error.h"
+#include "lib/model/architecture.h"
+#include "lib/model/config.h"
+#include "lib/runtime/convert_plan.h"
+#include "lib/runtime/convert_tensor.h"
+#include "lib/runtime/version.h"
+#include "lib/text/tokenizer_image.h"
+#include "quant/weight_type.h"
+
+namespace mica {
+namespace {
+
+Json metadata_of(const ImportedModel& model, const ConvertOptions& options, const Hash128& hash,
+                 const ConvertReport& report) {
+  Json metadata = Json::object();
+  metadata["model"] = model.config;
+  metadata["special_tokens"] = model.special_tokens;
+  if (!model.generation.is_null()) metadata["generation"] = model.generation;
+  if (!model.chat_template.empty()) {
+    metadata["chat_template"] = model.chat_template;
+    metadata["chat_template_source"] = model.chat_template_source;
+  }
+  metadata["source"] =
+      Json::object({{"kind", model.kind}, {"name", model.name}, {"xxh3_128", hash.hex()}});
+  Json substitutions = Json::array();
+  for (const std::string& sentence : report.substitutions) substitutions.push_back(sentence);
+  Json notes = Json::array();
+  for (const std::string& sentence : report.notes) notes.push_back(sentence);
+  metadata["conversion"] = Json::object({{"program", std::string("mica ") + kVersion},
+                                         {"quant", options.quant},
+                                         {"substitutions", std::move(substitutions)},
+                                         {"notes", std::move(notes)}});
+  return metadata;
+}
+
+void check_destination(const std::string& source, const std::string& output, uint64_t bytes) {
+  std::error_code ignored;
+  if (std::filesystem::equivalent(source, output, ignored)) {
+    throw Error(ErrorCode::kUsage, fmt::format("{}: the output is the source itself", output));
+  }
+  const std::filesystem::path folder = std::filesystem::absolute(output).parent_path();
+  struct statvfs space {};
+  if (statvfs(folder.c_str(), &space) != 0) return;  // the writer will say what is wrong
+  const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
+  if (bytes > free_bytes) {
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("{}: the converted file needs {} bytes, {} has {} bytes free", output,
+                            bytes, folder.string(), free_bytes));
+  }
+}
+
+// Bits a weight: of the layers' matrices, and of the whole file.
+void summarise(ConvertReport& report) {
+  double body_bits = 0, body_weights = 0, weights = 0;
+  for (const ConvertedTensor& tensor : report.tensors) {
+    const double count = static_cast<double>(tensor.rows) * static_cast<double>(tensor.cols);
+    weights += count;
+    if (tensor.rows == 1 || !tensor.in_layer) continue;
+    body_weights += count;
+    body_bits += count * bits_per_weight(parse_dtype(tensor.dtype));
+  }
+  report.body_bits_per_weight = body_weights > 0 ? body_bits / body_weights : 0;
+  report.whole_bits_per_weight = 8.0 * static_cast<double>(report.bytes) / weights;
+}
+
+// Adds to the report what a tensor became.
+ConvertedTensor describe(const SourceTensor& source, const TensorSpec& spec) {
+  return {.name = tensor_name(spec.role, spec.layer),
+          .source_type = source.source_type,
+          .dtype = dtype_name(spec.dtype),
+          .group = spec.dtype.group,
+          .in_layer = spec.layer != kNoLayer,
+          .rows = spec.rows,
+          .cols = spec.cols,
+          .bytes = tensor_bytes(spec.dtype, spec.rows, spec.cols, source.source_name)};
+}
+
+// Encodes and writes every tensor in the order of the file.
+void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter& writer,
+                   ThreadPool& pool, const Progress& progress, ConvertReport& report) {
+  std::map<std::pair<Role, int>, const PlannedTensor*> by_place;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    by_place[{tensor.spec.role, tensor.spec.layer}] = &tensor;
+  }
+  uint64_t done = 0;
+  for (const TensorSpec& spec : writer.specs()) {
+    const PlannedTensor& planned = *by_place.at({spec.role, spec.layer});
+    const SourceTensor& source = importer.model().tensors[planned.source];
+    TensorEncoder encoder(importer, planned, pool);
+    writer.begin_tensor();
+    encoder.run([&](Bytes bytes) {
+      writer.write(bytes);
+      done += bytes.size();
+      if (progress && !progress(done, writer.planned_bytes())) {
+        throw Error(ErrorCode::kInterrupted, "conversion interrupted; nothing was changed");
+      }
+    });
+    writer.end_tensor(static_cast<float>(encoder.relative_error()));
+    report.tensors.push_back(describe(source, spec));
+    report.tensors.back().relative_error = encoder.relative_error();
+    if (encoder.requantized() > 0) {
+      report.substitutions.push_back(fmt::format(
+          "{}: {} codes of {} re-quantized, since {} has no such value", report.tensors.back().name,
+          encoder.requantized(), source.source_type, report.tensors.back().dtype));
+    }
+  }
+}
+
+}  // namespace
+
+ConvertReport convert_model(const std::string& source, const std::string& output,
+                            const ConvertOptions& options, ThreadPool& pool, const LogSink& log,
+                            const Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::unique_ptr<Importer> importer = open_source(source, log);
+  const ImportedModel& model = importer->model();
+  require_runnable(model);
+  ConvertPlan plan = plan_conversion(model, options);
+  ConvertReport report{.output = output, .substitutions = plan.substitutions, .notes = model.notes};
+  std::vector<TensorSpec> specs;
+  for (const PlannedTensor& tensor : plan.tensors) specs.push_back(tensor.spec);
+  const std::vector<std::byte> tokenizer = build_tokenizer_image(model.tokenizer_json, model.name);
+
+  if (options.dry_run) {
+    for (const PlannedTensor& tensor : plan.tensors) {
+      report.tensors.push_back(describe(model.tensors[tensor.source], tensor.spec));
+    }
+    report.bytes = planned_file_bytes(specs, tokenizer.size());
+  } else {
+    check_destination(source, output, planned_file_bytes(specs, tokenizer.size()));
+    MicaWriter writer(output, specs, tokenizer);
+    write_tensors(*importer, plan, writer, pool, progress, report);
+    writer.finish(metadata_of(model, options, importer->hash({}), report));
+    report.bytes = std::filesystem::file_size(output);
+  }
+  summarise(report);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace mica
