@@ -1,0 +1,126 @@
+// mica convert: a GGUF file, a Hugging Face folder or a cache name becomes a .mica file.
+#include <fmt/core.h>
+#include <map>
+
+#include "cli/command.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "lib/base/json.h"
+#include "lib/base/output_file.h"
+
+namespace mica::cli {
+namespace {
+
+struct Options {
+  OutputOptions output;
+  EngineOptions engine;
+  std::string source;
+  std::string destination;
+  std::string quant = "keep";
+  std::string embedding_quant;
+  std::string report_file;
+  bool dry_run = false;
+};
+
+// One line a weight type: how many tensors, how many bytes, the largest relative error.
+void print_types(const Json& report) {
+  struct Sum {
+    int64_t tensors = 0;
+    int64_t bytes = 0;
+    double error = 0;
+  };
+  std::map<std::string, Sum> sums;
+  for (const Json& tensor : report["tensors"].as_array()) {
+    Sum& sum = sums[fmt::format("{} -> {}", tensor["source_type"].as_string(),
+                                tensor["dtype"].as_string())];
+    ++sum.tensors;
+    sum.bytes += tensor["bytes"].as_integer();
+    if (!tensor["relative_error"].is_null()) {
+      sum.error = std::max(sum.error, tensor["relative_error"].as_number());
+    }
+  }
+  for (const auto& [name, sum] : sums) {
+    fmt::print(stderr, "  {:<20} {:>5} tensors {:>10}  relative error at most {:.2g}\n", name,
+               sum.tensors, human_bytes(static_cast<uint64_t>(sum.bytes)), sum.error);
+  }
+}
+
+void print_report(const Options& options, const Json& report) {
+  for (const Json& sentence : report["substitutions"].as_array()) {
+    fmt::print(stderr, "  substituted: {}\n", sentence.as_string());
+  }
+  for (const Json& sentence : report["notes"].as_array()) {
+    fmt::print(stderr, "  note: {}\n", sentence.as_string());
+  }
+  print_types(report);
+  fmt::print(stderr, "{} {}: {}, {:.2f} bits a weight in the layers, {:.2f} in all, {}\n",
+             options.dry_run ? "Would write" : "Wrote", options.destination,
+             human_bytes(static_cast<uint64_t>(report["bytes"].as_integer())),
+             report["bits_per_weight"]["body"].as_number(),
+             report["bits_per_weight"]["whole"].as_number(),
+             human_seconds(report["seconds"].as_number()));
+}
+
+int run(const Options& options) {
+  const api::Engine engine(to_api(options.engine, options.output));
+  mica_convert_options request;
+  mica_convert_options_init(&request);
+  request.quant = options.quant.c_str();
+  if (!options.embedding_quant.empty()) request.embedding_quant = options.embedding_quant.c_str();
+  request.dry_run = options.dry_run;
+  std::string json;
+  {
+    ProgressBar bar("Converting", ProgressBar::Unit::kBytes, options.output.quiet);
+    const InterruptHandler on_interrupt({});
+    json = engine.convert(options.source, options.destination, request,
+                          [&](uint64_t done, uint64_t total) {
+                            bar.update(done, total);
+                            return InterruptHandler::count() == 0;
+                          });
+  }
+  const Json report = Json::parse(json, "report");
+  if (!options.report_file.empty()) {
+    OutputFile file(options.report_file);
+    file.write(as_bytes(report.dump(2) + "\n"));
+    file.commit();
+  }
+  if (options.output.json) fmt::print("{}\n", json);
+  if (!options.output.quiet) print_report(options, report);
+  return MICA_OK;
+}
+
+std::function<int()> declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_option("SOURCE", options->source,
+                 "A .gguf file, a Hugging Face model folder, or a cache name ORG/NAME[@REVISION]")
+      ->required()
+      ->type_name("");
+  app.add_option("OUTPUT", options->destination, "The .mica file to write")
+      ->required()
+      ->type_name("");
+  app.add_option("--quant", options->quant,
+                 "keep (quantized sources keep their type, floats become q4g32), or a type for the "
+                 "layers: q4g32, q4g64, q4sg32, q4mg32, q8g32, f16, bf16, f32, ...");
+  app.add_option("--embedding-quant", options->embedding_quant,
+                 "Type of embedding and head (default: q8g32 with quantized layers)");
+  app.add_flag("--dry-run", options->dry_run, "Say what would be written, write nothing");
+  app.add_option("--report", options->report_file, "Write the report as JSON to this file")
+      ->type_name("FILE");
+  app.add_option("-t,--threads", options->engine.threads,
+                 "Threads; the result does not depend on it")
+      ->check(CLI::Range(1, 1024));
+  declare_output(app, options->output);
+  return [options] { return run(*options); };
+}
+
+}  // namespace
+
+extern const Command kCommand_convert;
+const Command kCommand_convert = {
+    "convert", "Turn a GGUF file or a Hugging Face model into a .mica file",
+    "  mica convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2.mica\n"
+    "  mica convert ~/models/Llama-3.2-1B llama.mica --quant q4g64\n"
+    "  mica convert HuggingFaceTB/SmolLM2-135M-Instruct smollm2.mica --quant q8g32",
+    &declare};
+
+}  // namespace mica::cli

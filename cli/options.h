@@ -1,0 +1,74 @@
+// Options that several commands share, declared once so that names, help and meaning agree.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/api/mica.hpp"
+
+namespace mica::cli {
+
+// --json and --quiet, on every command.
+struct OutputOptions {
+  bool json = false;
+  bool quiet = false;
+};
+void declare_output(CLI::App& app, OutputOptions& options);
+
+// --threads, --isa, --activations.
+struct EngineOptions {
+  int threads = 0;
+  std::string isa = "auto";
+  std::string activations = "int8";
+  bool threads_given = false;
+};
+void declare_engine(CLI::App& app, EngineOptions& options);
+// Log lines go to stderr unless `output.quiet`. The result borrows strings of `options`.
+mica_engine_options to_api(const EngineOptions& options, const OutputOptions& output);
+
+// MODEL, --load, --verify.
+struct ModelOptions {
+  std::string path;
+  std::string load = "map";
+  bool verify = false;
+};
+void declare_model(CLI::App& app, ModelOptions& options);
+api::Model load(const api::Engine& engine, const ModelOptions& options);
+
+// --ctx, --kv, --prefill-chunk, --chat-template.
+struct SessionOptions {
+  int64_t context = 0;
+  std::string kv = "f16";
+  int prefill_chunk = 0;
+  std::string chat_template_file;
+  std::string chat_template;  // contents of the file
+};
+void declare_session(CLI::App& app, SessionOptions& options);
+mica_session_options to_api(SessionOptions& options);
+
+// -n, --temp, --top-k, ... : what is not given is left to the model and to Mica.
+struct SamplingOptions {
+  mica_generate_options values;  // NaN and negative: not given
+  std::vector<std::string> stop;
+  std::vector<std::string> bias;  // "ID=VALUE"
+  bool ignore_eos = false;
+
+  std::vector<const char*> stop_pointers;
+  std::vector<int32_t> bias_ids;
+  std::vector<float> bias_values;
+};
+void declare_sampling(CLI::App& app, SamplingOptions& options);
+const mica_generate_options& to_api(SamplingOptions& options);
+
+// "8192", "32K", "8G": a count or size with a binary suffix. Throws CLI::ValidationError.
+int64_t parse_size(const std::string& text);
+
+// All of standard input.
+std::string read_standard_input();
+// A whole file, or standard input for "-". Throws api::Failure(MICA_RUNTIME).
+std::string read_input(const std::string& path);
+
+}  // namespace mica::cli

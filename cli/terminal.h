@@ -1,0 +1,49 @@
+// What a person sees: progress on long work, numbers for people, and Ctrl-C.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace mica::cli {
+
+bool is_terminal(int descriptor);
+// Whether escape sequences may be written to stderr or stdout: a terminal, no NO_COLOR, not "dumb".
+bool use_color(int descriptor);
+
+// "93.8 MiB", "4.2 GiB".
+std::string human_bytes(uint64_t bytes);
+// "850 ms", "12.3 s", "3 min 20 s".
+std::string human_seconds(double seconds);
+
+// A line on stderr with share, rate and time left; appears after one second, only on a terminal,
+// and is erased at the end.
+class ProgressBar {
+ public:
+  enum class Unit { kBytes, kItems };
+  ProgressBar(std::string label, Unit unit, bool quiet);
+  ~ProgressBar();
+  void update(uint64_t done, uint64_t total);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  std::string label_;
+  Unit unit_;
+  bool enabled_;
+  bool shown_ = false;
+  Clock::time_point start_ = Clock::now();
+  Clock::time_point last_ = start_;
+};
+
+// While it lives, Ctrl-C calls `action` (from the signal handler: it may only set flags) instead of
+// ending the program. One at a time.
+class InterruptHandler {
+ public:
+  explicit InterruptHandler(std::function<void()> action);
+  ~InterruptHandler();
+  static int count();  // interrupts since the handler was made
+};
+
+}  // namespace mica::cli
