@@ -1,0 +1,102 @@
+#include "lib/api/handles.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <fmt/core.h>
+#include <new>
+
+namespace mica {
+namespace {
+
+mica_status store(mica_error* error, mica_status status, const char* message) noexcept {
+  if (!error) return status;
+  error->status = status;
+  try {
+    error->message = message;
+  } catch (const std::bad_alloc&) {
+    error->message.clear();  // the status must do
+  }
+  return status;
+}
+
+}  // namespace
+
+mica_status store_current_exception(mica_error* error) noexcept {
+  try {
+    throw;
+  } catch (const Error& failure) {
+    return store(error, static_cast<mica_status>(failure.code()), failure.what());
+  } catch (const std::bad_alloc&) {
+    return store(error, MICA_RUNTIME, "out of memory");
+  } catch (const std::exception& failure) {
+    return store(error, MICA_RUNTIME, failure.what());
+  } catch (...) {
+    return store(error, MICA_RUNTIME, "a callback threw something that is no std::exception");
+  }
+}
+
+void fail_argument(const char* name) {
+  throw Error(ErrorCode::kUsage,
+              fmt::format("argument '{}': expected a pointer, found NULL", name));
+}
+
+void fail_struct_size(const char* name, size_t found) {
+  throw Error(
+      ErrorCode::kUsage,
+      fmt::format("argument '{}': struct_size is {}; set it up with {}_init", name, found, name));
+}
+
+std::string_view text_or(const char* text, std::string_view fallback) {
+  return text ? std::string_view(text) : fallback;
+}
+
+std::string_view text_of(const char* text, size_t size, const char* name) {
+  if (!text && size > 0) fail_argument(name);
+  return text ? std::string_view(text, size) : std::string_view();
+}
+
+void hand_out(std::string_view text, mica_text* out) {
+  auto* copy = static_cast<char*>(std::malloc(text.size() + 1));
+  if (!copy) throw std::bad_alloc();
+  std::memcpy(copy, text.data(), text.size());
+  copy[text.size()] = '\0';
+  *out = {copy, text.size()};
+}
+
+KvType parse_kv_type(const char* name) {
+  const std::string_view text = text_or(name, "f16");
+  if (text == "f16") return KvType::kF16;
+  if (text == "f32") return KvType::kF32;
+  throw Error(ErrorCode::kUsage, fmt::format("kv: expected f16 or f32, found '{}'", text));
+}
+
+}  // namespace mica
+
+const char* mica_version(void) {
+  return MICA_VERSION;
+}
+
+mica_error* mica_error_create(void) {
+  return new (std::nothrow) mica_error;
+}
+void mica_error_free(mica_error* error) {
+  delete error;
+}
+mica_status mica_error_status(const mica_error* error) {
+  return error ? error->status : MICA_OK;
+}
+const char* mica_error_message(const mica_error* error) {
+  return error ? error->message.c_str() : "";
+}
+
+void mica_text_free(mica_text* text) {
+  if (!text) return;
+  std::free(text->data);
+  *text = {nullptr, 0};
+}
+
+void mica_ids_free(mica_ids* ids) {
+  if (!ids) return;
+  std::free(ids->data);
+  *ids = {nullptr, 0};
+}

@@ -1,0 +1,67 @@
+// Conversion and evaluation: mica.h over lib/runtime.
+#include "lib/api/handles.h"
+#include "lib/runtime/convert.h"
+
+namespace mica {
+namespace {
+
+Progress to_progress(mica_progress_callback callback, void* user) {
+  if (!callback) return nullptr;
+  return
+      [callback, user](uint64_t done, uint64_t total) { return callback(user, done, total) != 0; };
+}
+
+Json sentences(const std::vector<std::string>& list) {
+  Json array = Json::array();
+  for (const std::string& sentence : list) array.push_back(sentence);
+  return array;
+}
+
+Json describe(const ConvertReport& report, bool dry_run) {
+  Json tensors = Json::array();
+  for (const ConvertedTensor& tensor : report.tensors) {
+    tensors.push_back(
+        Json::object({{"name", tensor.name},
+                      {"source_type", tensor.source_type},
+                      {"dtype", tensor.dtype},
+                      {"group", tensor.group},
+                      {"shape", Json::Array{Json(tensor.rows), Json(tensor.cols)}},
+                      {"bytes", Json(tensor.bytes)},
+                      {"relative_error", dry_run ? Json() : Json(tensor.relative_error)}}));
+  }
+  return Json::object({{"output", report.output},
+                       {"bytes", Json(report.bytes)},
+                       {"bits_per_weight", Json::object({{"body", report.body_bits_per_weight},
+                                                         {"whole", report.whole_bits_per_weight}})},
+                       {"substitutions", sentences(report.substitutions)},
+                       {"notes", sentences(report.notes)},
+                       {"tensors", std::move(tensors)},
+                       {"seconds", report.seconds}});
+}
+
+}  // namespace
+}  // namespace mica
+
+using namespace mica;
+
+void mica_convert_options_init(mica_convert_options* options) {
+  if (options) *options = {.struct_size = sizeof *options};
+}
+
+mica_status mica_convert(mica_engine* engine, const char* source, const char* output,
+                         const mica_convert_options* options, mica_progress_callback progress,
+                         void* user, mica_text* json, mica_error* error) {
+  return guarded(error, [&] {
+    const auto given =
+        options_or_default(options, &mica_convert_options_init, "mica_convert_options");
+    const Engine& target = *required(engine, "engine").engine;
+    const ConvertOptions request{.quant = std::string(text_or(given.quant, "keep")),
+                                 .embedding_quant = std::string(text_or(given.embedding_quant, "")),
+                                 .dry_run = given.dry_run != 0};
+    const auto lock = target.lock();
+    const ConvertReport report =
+        convert_model(&required(source, "source"), &required(output, "output"), request,
+                      target.pool(), target.log_sink(), to_progress(progress, user));
+    if (json) hand_out(describe(report, request.dry_run).dump(), json);
+  });
+}
