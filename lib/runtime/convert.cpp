@@ -13,7 +13,6 @@
 #include "lib/model/config.h"
 #include "lib/runtime/convert_plan.h"
 #include "lib/runtime/convert_tensor.h"
-#include "lib/runtime/version.h"
 #include "lib/text/tokenizer_image.h"
 #include "quant/weight_type.h"
 
@@ -36,7 +35,7 @@ Json metadata_of(const ImportedModel& model, const ConvertOptions& options, cons
   for (const std::string& sentence : report.substitutions) substitutions.push_back(sentence);
   Json notes = Json::array();
   for (const std::string& sentence : report.notes) notes.push_back(sentence);
-  metadata["conversion"] = Json::object({{"program", std::string("mica ") + kVersion},
+  metadata["conversion"] = Json::object({{"program", "mica " MICA_VERSION},
                                          {"quant", options.quant},
                                          {"substitutions", std::move(substitutions)},
                                          {"notes", std::move(notes)}});
@@ -75,7 +74,7 @@ void summarise(ConvertReport& report) {
 
 // Adds to the report what a tensor became.
 ConvertedTensor describe(const SourceTensor& source, const TensorSpec& spec) {
-  return {.name = tensor_name(spec.role, spec.layer),
+  return {.name = tensor_name(spec.role, spec.layer, spec.expert),
           .source_type = source.source_type,
           .dtype = dtype_name(spec.dtype),
           .group = spec.dtype.group,
@@ -124,21 +123,21 @@ ConvertReport convert_model(const std::string& source, const std::string& output
   const auto start = std::chrono::steady_clock::now();
   const std::unique_ptr<Importer> importer = open_source(source, log);
   const ImportedModel& model = importer->model();
-  require_runnable(model);
-  ConvertPlan plan = plan_conversion(model, options);
+  // What cannot be run is refused before it is converted.
+  find_architecture(parse_model_config(model.config, model.name).architecture, model.name);
+  const ConvertPlan plan = plan_conversion(model, options);
   ConvertReport report{.output = output, .substitutions = plan.substitutions, .notes = model.notes};
   std::vector<TensorSpec> specs;
   for (const PlannedTensor& tensor : plan.tensors) specs.push_back(tensor.spec);
   const std::vector<std::byte> tokenizer = build_tokenizer_image(model.tokenizer_json, model.name);
-
+  MicaWriter writer(output, specs, tokenizer);
   if (options.dry_run) {
     for (const PlannedTensor& tensor : plan.tensors) {
       report.tensors.push_back(describe(model.tensors[tensor.source], tensor.spec));
     }
-    report.bytes = planned_file_bytes(specs, tokenizer.size());
+    report.bytes = writer.planned_bytes();
   } else {
-    check_destination(source, output, planned_file_bytes(specs, tokenizer.size()));
-    MicaWriter writer(output, specs, tokenizer);
+    check_destination(source, output, writer.planned_bytes());
     write_tensors(*importer, plan, writer, pool, progress, report);
     writer.finish(metadata_of(model, options, importer->hash({}), report));
     report.bytes = std::filesystem::file_size(output);
