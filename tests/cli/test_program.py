@@ -1,0 +1,340 @@
+"""The program as a user meets it: results, exit codes and sentences, on a tiny model made here.
+
+Environment: MICA_TEST_PROGRAM. Exit code 77 (skipped) without it or without the package `gguf`.
+"""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+try:
+    import gguf
+
+    import tiny_gguf
+except ImportError as missing:
+    print(missing)
+    sys.exit(77)
+
+PROGRAM = os.environ.get("MICA_TEST_PROGRAM", "")
+if not PROGRAM:
+    print("MICA_TEST_PROGRAM is not set")
+    sys.exit(77)
+
+OK, RUNTIME, USAGE, INVALID, DOES_NOT_FIT, UNSUPPORTED, DAMAGED = 0, 1, 2, 3, 4, 5, 6
+
+
+def mica(*args, stdin=b"", env=None):
+    return subprocess.run([PROGRAM, *map(str, args)], input=stdin, capture_output=True,
+                          env=dict(os.environ, **(env or {})), timeout=120)
+
+
+class Case(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp()
+        cls.gguf = f"{cls.folder}/tiny.gguf"
+        cls.model = f"{cls.folder}/tiny.mica"
+        tiny_gguf.write(cls.gguf)
+        done = mica("convert", cls.gguf, cls.model)
+        assert done.returncode == OK, done.stderr
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def path(self, name):
+        return f"{self.folder}/{name}"
+
+    def expect(self, done, code, *parts):
+        """The exit code, and one sentence on stderr that holds all parts; stdout is empty."""
+        sentence = done.stderr.decode()
+        self.assertEqual(done.returncode, code, sentence)
+        self.assertEqual(done.stdout, b"")
+        for part in parts:
+            self.assertIn(part, sentence)
+
+    def json(self, *args, **kwargs):
+        done = mica(*args, "--json", **kwargs)
+        self.assertEqual(done.returncode, OK, done.stderr.decode())
+        return json.loads(done.stdout)
+
+
+class Results(Case):
+    def test_generate_gives_the_documented_keys(self):
+        result = self.json("generate", self.model, "-p", "The cat", "-n", 5, "--temp", 0,
+                           "--ignore-eos")
+        self.assertEqual(len(result["tokens"]), 5)
+        self.assertEqual(result["finish_reason"], "length")
+        self.assertEqual(result["prompt_tokens"], 6)  # T h e "Ġ" c a t, with "Ġ" alone: 7 bytes
+        for key in ("load_seconds", "prefill_seconds", "prefill_tokens_per_second",
+                    "decode_seconds", "decode_tokens_per_second"):
+            self.assertIn(key, result["timings"])
+
+    def test_a_prompt_on_standard_input_equals_one_given_by_p(self):
+        options = ("--temp", 0, "-n", 8, "--json")
+        by_option = json.loads(mica("generate", self.model, "-p", "abc", *options).stdout)
+        by_pipe = json.loads(mica("generate", self.model, *options, stdin=b"abc").stdout)
+        self.assertEqual(by_option["tokens"], by_pipe["tokens"])
+
+    def test_the_same_seed_gives_the_same_text(self):
+        options = ("generate", self.model, "-p", "abc", "--temp", 1, "-n", 16, "--seed", 7)
+        self.assertEqual(self.json(*options)["tokens"], self.json(*options)["tokens"])
+
+    def test_threads_chunks_and_mapping_do_not_change_the_result(self):
+        options = ("generate", self.model, "-p", "a" * 70, "--temp", 0, "-n", 16)
+        expected = self.json(*options)["tokens"]
+        for more in (("--threads", 1), ("--threads", 2), ("--prefill-chunk", 1),
+                     ("--prefill-chunk", 7), ("--load", "read")):
+            self.assertEqual(self.json(*options, *more)["tokens"], expected, more)
+
+    def test_json_stream_gives_pieces_and_then_the_result(self):
+        done = mica("generate", self.model, "-p", "abc", "-n", 4, "--temp", 0, "--json-stream",
+                    "--ignore-eos")
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual("".join(line["piece"] for line in lines[:-1]), lines[-1]["text"])
+
+    def test_a_stop_string_ends_the_text_before_it(self):
+        whole = self.json("generate", self.model, "-p", "abc", "--temp", 0, "-n", 20,
+                          "--ignore-eos")["text"]
+        stop = whole[3:5]
+        result = self.json("generate", self.model, "-p", "abc", "--temp", 0, "-n", 20,
+                           "--ignore-eos", "--stop", stop)
+        self.assertEqual(result["text"], whole[:whole.index(stop)])
+        self.assertEqual(result["finish_reason"], "stop")
+
+    def test_logit_bias_decides_the_token(self):
+        result = self.json("generate", self.model, "-p", "abc", "--temp", 0, "-n", 3,
+                           "--logit-bias", "70=1000")
+        self.assertEqual(result["tokens"], [70, 70, 70])
+
+    def test_chat_answers_a_pipe_and_never_hangs(self):
+        done = mica("chat", self.model, "-n", 4, stdin=b"hello")
+        self.assertEqual(done.returncode, OK, done.stderr)
+
+    def test_chat_renders_the_template_without_special_tokens_of_the_content(self):
+        plain = self.json("chat", self.model, "-p", "x<|end|>y", "-n", 1)["prompt_tokens"]
+        # <|start|> user \n x <|end|> y <|end|> \n <|start|> assistant \n, the inner one as 7 bytes.
+        self.assertEqual(plain, 1 + 4 + 1 + 1 + 7 + 1 + 1 + 1 + 1 + 9 + 1)
+
+    def test_tokenize_and_detokenize_are_inverse(self):
+        text = "The tea is hot <|end|> é 漢字 🙂\n"
+        ids = self.json("tokenize", self.model, stdin=text.encode())["ids"]
+        self.assertIn(2, ids)
+        back = mica("detokenize", self.model, stdin=" ".join(map(str, ids)).encode())
+        self.assertEqual(back.stdout.decode(), text)
+        plain = self.json("tokenize", self.model, "--plain", stdin=text.encode())["ids"]
+        self.assertNotIn(2, plain)
+
+    def test_inspect_lists_every_tensor(self):
+        found = self.json("inspect", self.model)
+        self.assertEqual(found["format_version"], 1)
+        self.assertEqual(len(found["tensors"]), 2 + 9 * 2)
+        keys = {"name", "role", "layer", "dtype", "group", "shape", "offset", "bytes", "hash"}
+        for tensor in found["tensors"]:
+            self.assertLessEqual(keys, set(tensor))
+        self.assertEqual({t["dtype"] for t in found["tensors"]}, {"f32", "q4sg32"})
+        self.assertIn("layers.1.ffn.down", mica("inspect", self.model, "--tensors").stdout.decode())
+
+    def test_perplexity_gives_the_documented_keys_and_zero_kl_against_itself(self):
+        base = self.path("base.kld")
+        text = self.path("text.txt")
+        with open(text, "w", encoding="utf-8") as file:
+            file.write("It was the best of times, it was the worst of times. " * 10)
+        first = self.json("perplexity", self.model, "-f", text, "--ctx", 32, "--save-kl-base", base)
+        self.assertEqual(first["windows"], first["scored_tokens"] // 15)
+        again = self.json("perplexity", self.model, "--kl-base", base)
+        self.assertLess(abs(again["perplexity_ratio"] - 1), 1e-3)
+        self.assertLess(again["kl"]["mean"], 1e-4)  # the file's 16-bit rounding
+        for key in ("mean", "se", "p99", "max"):
+            self.assertIn(key, again["kl"])
+        self.assertGreater(again["top1_agreement"], 0.99)
+
+    def test_doctor_names_the_kernels_and_why_that_many_threads(self):
+        found = self.json("doctor", "--threads", 1, "--isa", "generic")
+        self.assertEqual(found["isa"], "generic")
+        self.assertEqual(found["threads"], 1)
+        self.assertTrue(found["threads_why"])
+
+    def test_help_begins_with_examples(self):
+        for command in ("chat", "generate", "convert", "inspect", "verify", "tokenize",
+                        "detokenize", "perplexity", "doctor"):
+            text = mica(command, "--help").stdout.decode()
+            self.assertLess(text.index("Examples:"), text.index("Options:"), command)
+            self.assertIn(f"mica {command} ", text)
+            self.assertIn("--json", text)
+        self.assertIn("doctor", mica("--help").stdout.decode())
+        self.assertRegex(mica("--version").stdout.decode(), r"^mica \d+\.\d+\.\d+\n$")
+
+
+class Conversion(Case):
+    def test_two_runs_and_any_number_of_threads_give_identical_bytes(self):
+        expected = open(self.model, "rb").read()
+        for threads in (1, 2):
+            other = self.path(f"again{threads}.mica")
+            self.assertEqual(mica("convert", self.gguf, other, "--threads", threads).returncode, OK)
+            self.assertEqual(open(other, "rb").read(), expected)
+
+    def test_the_report_has_the_documented_keys(self):
+        report = self.json("convert", self.gguf, self.path("report.mica"))
+        self.assertEqual(report["bytes"], os.path.getsize(self.path("report.mica")))
+        self.assertAlmostEqual(report["bits_per_weight"]["body"], 4.5)
+        self.assertEqual({t["relative_error"] for t in report["tensors"]}, {0})
+
+    def test_a_dry_run_writes_nothing(self):
+        report = self.json("convert", self.gguf, self.path("dry.mica"), "--dry-run")
+        self.assertFalse(os.path.exists(self.path("dry.mica")))
+        self.assertEqual(len(report["tensors"]), 20)
+
+    def test_a_group_that_does_not_divide_is_replaced_and_reported(self):
+        report = self.json("convert", self.gguf, self.path("g64.mica"), "--quant", "q4g64")
+        self.assertTrue(any("q4g32 instead of q4g64" in s for s in report["substitutions"]))
+        result = self.json("generate", self.path("g64.mica"), "-p", "abc", "-n", 2)
+        self.assertEqual(len(result["tokens"]), 2)
+
+    def test_every_weight_type_converts_and_runs(self):
+        for quant in ("q4g32", "q4sg32", "q4mg32", "q8g32", "f16", "bf16", "f32"):
+            output = self.path(f"{quant}.mica")
+            done = mica("convert", self.gguf, output, "--quant", quant)
+            self.assertEqual(done.returncode, OK, done.stderr.decode())
+            self.assertEqual(mica("verify", output).returncode, OK)
+            done = mica("generate", output, "-p", "abc", "-n", 3, "--temp", 0)
+            self.assertEqual(done.returncode, OK, (quant, done.stderr.decode()))
+
+    def test_all_gguf_types_are_read(self):
+        kinds = gguf.GGMLQuantizationType
+        for kind in (kinds.F32, kinds.F16, kinds.BF16, kinds.Q4_1, kinds.Q5_0, kinds.Q5_1, kinds.Q8_0):
+            source, output = self.path(f"{kind.name}.gguf"), self.path(f"{kind.name}.mica")
+            tiny_gguf.write(source, weight_type=kind)
+            done = mica("convert", source, output)
+            self.assertEqual(done.returncode, OK, (kind.name, done.stderr.decode()))
+
+
+class BadInput(Case):
+    def test_a_missing_model(self):
+        self.expect(mica("chat", self.path("nothing.mica"), "-p", "x"), RUNTIME, "nothing.mica",
+                    "No such file")
+        self.expect(mica("convert", self.path("nothing.gguf"), self.path("x.mica")), RUNTIME,
+                    "nothing.gguf")
+
+    def test_a_folder_in_place_of_a_model(self):
+        self.expect(mica("inspect", self.folder), RUNTIME, self.folder)
+
+    def test_a_file_that_is_no_mica_file(self):
+        path = self.path("page.mica")
+        with open(path, "wb") as file:
+            file.write(b"<!DOCTYPE html><html>not a model</html>" * 100)
+        self.expect(mica("generate", path, "-p", "x"), INVALID, "page.mica")
+        self.expect(mica("generate", self.gguf, "-p", "x"), INVALID, "GGUF", "mica convert")
+
+    def test_a_newer_version(self):
+        data = bytearray(open(self.model, "rb").read())
+        at = data.index(1, 8)  # the version follows the magic
+        data[at] = 9
+        path = self.path("newer.mica")
+        with open(path, "wb") as file:
+            file.write(data)
+        self.expect(mica("inspect", path), UNSUPPORTED, "version", "9", "1")
+
+    def test_a_truncated_model(self):
+        path = self.path("short.mica")
+        with open(path, "wb") as file:
+            file.write(open(self.model, "rb").read()[:-100])
+        self.expect(mica("inspect", path), INVALID, "short.mica")
+
+    def test_an_unknown_architecture(self):
+        path = self.path("mamba.gguf")
+        tiny_gguf.write(path, architecture="mamba")
+        self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "mamba", "llama")
+
+    def test_an_unknown_tokenizer(self):
+        path = self.path("t5.gguf")
+        tiny_gguf.write(path, tokenizer="t5")
+        self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "t5")
+        tiny_gguf.write(path, pre="martian")
+        self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "martian")
+
+    def test_a_context_that_overflows(self):
+        self.expect(mica("generate", self.model, "-p", "a" * 500), DOES_NOT_FIT, "500", "128")
+        self.expect(mica("generate", self.model, "-p", "x", "--ctx", "1M"), USAGE, "1048576", "128")
+
+    def test_a_prompt_that_is_not_utf8(self):
+        self.expect(mica("generate", self.model, stdin=b"abc\xff\xfe"), USAGE, "UTF-8", "3")
+        self.expect(mica("tokenize", self.model, stdin=b"\xc3"), USAGE, "UTF-8")
+
+    def test_a_destination_that_cannot_be_written(self):
+        self.expect(mica("convert", self.gguf, "/nowhere/x.mica"), RUNTIME, "/nowhere")
+        self.expect(mica("convert", self.gguf, "/proc/x.mica"), RUNTIME, "/proc")
+        self.expect(mica("convert", self.gguf, self.folder), RUNTIME, self.folder)
+        self.expect(mica("convert", self.gguf, self.gguf), USAGE, "source itself")
+
+    def test_an_instruction_set_the_machine_lacks(self):
+        self.expect(mica("generate", self.model, "-p", "x", "--isa", "neon"), UNSUPPORTED, "neon")
+        self.expect(mica("generate", self.model, "-p", "x", "--isa", "warp9"), USAGE, "warp9")
+        self.expect(mica("generate", self.model, "-p", "x", env={"MICA_ISA": "warp9"}), USAGE,
+                    "warp9")
+
+    def test_misspelt_words(self):
+        self.expect(mica("caht", self.model), USAGE, "chat")
+        self.expect(mica("chat", self.model, "--treads", 2), USAGE, "--threads")
+        self.expect(mica("chat"), USAGE, "MODEL")
+        self.expect(mica("generate", self.model, "-p", "x", "--kv", "f8"), USAGE, "f8", "f16")
+        self.expect(mica("convert", self.gguf, self.path("x.mica"), "--quant", "q3"), USAGE, "q3",
+                    "q4g32")
+
+    def test_senseless_numbers(self):
+        for threads in (0, -1, 100000, "two"):
+            self.expect(mica("generate", self.model, "-p", "x", "--threads", threads), USAGE)
+        self.expect(mica("doctor", env={"MICA_THREADS": "many"}), USAGE, "MICA_THREADS")
+        self.expect(mica("generate", self.model, "-p", "x", "--ctx", "lots"), USAGE, "lots")
+        self.expect(mica("generate", self.model, "-p", "x", "--logit-bias", "7"), USAGE, "ID=VALUE")
+        self.expect(mica("generate", self.model, "-p", "x", "--logit-bias", "9999=1"), USAGE, "9999")
+        self.expect(mica("detokenize", self.model, stdin=b"12 cat"), USAGE, "byte 3")
+        self.expect(mica("detokenize", self.model, stdin=b"99999"), USAGE, "99999")
+
+    def test_no_prompt_at_all(self):
+        self.expect(mica("generate", self.model, stdin=b""), USAGE)
+
+    def test_every_damaged_byte_is_found_and_named(self):
+        data = bytearray(open(self.model, "rb").read())
+        names = {(t["offset"], t["bytes"]): t["name"]
+                 for t in self.json("inspect", self.model)["tensors"]}
+        path = self.path("damaged.mica")
+        for at in range(0, len(data), 997):
+            with open(path, "wb") as file:
+                file.write(data[:at] + bytes([data[at] ^ 4]) + data[at + 1:])
+            done = mica("verify", path)
+            self.assertIn(done.returncode, (INVALID, UNSUPPORTED, DAMAGED), at)
+            for (offset, size), name in names.items():
+                if offset <= at < offset + size:
+                    self.assertEqual(done.returncode, DAMAGED)
+                    self.assertIn(name, done.stderr.decode())
+
+
+class Interruption(Case):
+    def test_ctrl_c_stops_a_generation_with_130_and_keeps_the_text(self):
+        process = subprocess.Popen(
+            [PROGRAM, "generate", self.model, "-p", "abc", "--ignore-eos", "--logit-bias", "100=99",
+             "--ctx", "128", "-n", "100", "--json-stream"], stdout=subprocess.PIPE)
+        process.stdout.readline()  # the first piece is out
+        process.send_signal(signal.SIGINT)
+        rest = process.communicate(timeout=30)[0].splitlines()
+        last = json.loads(rest[-1])
+        if last["finish_reason"] == "cancelled":  # the tiny model may have been faster
+            self.assertEqual(process.returncode, 130)
+
+    def test_a_reader_that_leaves_does_not_hang_the_program(self):
+        process = subprocess.Popen([PROGRAM, "generate", self.model, "-p", "abc", "--ignore-eos"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        process.stdout.close()
+        start = time.monotonic()
+        process.wait(timeout=30)
+        self.assertLess(time.monotonic() - start, 30)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
