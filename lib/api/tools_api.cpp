@@ -1,6 +1,7 @@
 // Conversion and evaluation: mica.h over lib/runtime.
 #include "lib/api/handles.h"
 #include "lib/runtime/convert.h"
+#include "lib/runtime/evaluate.h"
 
 namespace mica {
 namespace {
@@ -39,6 +40,23 @@ Json describe(const ConvertReport& report, bool dry_run) {
                        {"seconds", report.seconds}});
 }
 
+Json describe(const EvaluateResult& result) {
+  Json json = Json::object({{"perplexity", result.perplexity.value},
+                            {"perplexity_se", result.perplexity.standard_error},
+                            {"windows", result.windows},
+                            {"scored_tokens", result.scored_tokens}});
+  if (!result.kl) return json;
+  json["kl"] = Json::object({{"mean", result.kl->mean.value},
+                             {"se", result.kl->mean.standard_error},
+                             {"p99", result.kl->p99},
+                             {"max", result.kl->max}});
+  json["base_perplexity"] = result.kl->base_perplexity;
+  json["perplexity_ratio"] = result.kl->perplexity_ratio.value;
+  json["perplexity_ratio_se"] = result.kl->perplexity_ratio.standard_error;
+  json["top1_agreement"] = result.kl->top1_agreement.value;
+  return json;
+}
+
 }  // namespace
 }  // namespace mica
 
@@ -63,5 +81,27 @@ mica_status mica_convert(mica_engine* engine, const char* source, const char* ou
         convert_model(&required(source, "source"), &required(output, "output"), request,
                       target.pool(), target.log_sink(), to_progress(progress, user));
     if (json) hand_out(describe(report, request.dry_run).dump(), json);
+  });
+}
+
+void mica_perplexity_options_init(mica_perplexity_options* options) {
+  if (options) *options = {.struct_size = sizeof *options};
+}
+
+mica_status mica_perplexity(mica_model* model, const mica_perplexity_options* options,
+                            mica_progress_callback progress, void* user, mica_text* json,
+                            mica_error* error) {
+  return guarded(error, [&] {
+    const auto given =
+        options_or_default(options, &mica_perplexity_options_init, "mica_perplexity_options");
+    EvaluateOptions request{.windows = given.windows,
+                            .kv = parse_kv_type(given.kv),
+                            .kl_base = std::string(text_or(given.kl_base, "")),
+                            .save_kl_base = std::string(text_or(given.save_kl_base, "")),
+                            .progress = to_progress(progress, user)};
+    if (given.context != 0) request.context = given.context;
+    const EvaluateResult result = evaluate(*required(model, "model").model,
+                                           text_of(given.text, given.text_size, "text"), request);
+    hand_out(describe(result).dump(), &required(json, "json"));
   });
 }
