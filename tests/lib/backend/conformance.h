@@ -1,0 +1,46 @@
+// The op conformance suite: what every backend must give, on every instruction set it has.
+//
+// Each function runs a table of cases on backends made by the factory and compares with the plain
+// reference (lib/backend/reference_backend.h). It reports through doctest: call it inside a
+// TEST_CASE of a program that links this library and doctest's main.
+//
+// What is demanded:
+//   * products of panel types with int8 activations, without norm: the same bits (quant/README.md)
+//   * embed, stored keys and values, residual sums: the same bits
+//   * everything else: within tolerances derived beside each case
+//   * the same bits again when tokens are split into steps of any length and for any thread count,
+//     for panel types
+//   * nothing is read but what the arguments name (stale cache positions hold NaN), nothing is
+//   written
+//     past the end of an output
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "lib/backend/backend.h"
+#include "lib/base/thread_pool.h"
+
+namespace mica::conformance {
+
+// The pool, where the backend borrows one, is destroyed after it.
+struct TestedBackend {
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Backend> backend;
+};
+using BackendFactory = std::function<TestedBackend(int threads, Activations activations)>;
+
+void check_memory(const BackendFactory& make);            // allocate, reserve, require, name
+void check_embed(const BackendFactory& make);             // all types
+void check_integer_products(const BackendFactory& make);  // norm_linear, linear_add, logits, int8
+void check_normed_products(const BackendFactory& make);   // the same ops and types with a norm
+void check_float_products(const BackendFactory& make);    // f32, f16, bf16; Activations::kF32
+void check_gated_products(const BackendFactory& make);    // gated_linear
+void check_bad_numbers(const BackendFactory& make);       // NaN and infinity are passed on
+void check_rope_store(const BackendFactory& make);
+void check_attention(const BackendFactory& make);
+
+// All of the above.
+void check_all(const BackendFactory& make);
+
+}  // namespace mica::conformance

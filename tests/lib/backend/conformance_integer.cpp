@@ -1,0 +1,210 @@
+// Cases with int8 activations: the same bits as the reference where the arithmetic is normative,
+// derived tolerances behind a norm, and one result for all threads and splits.
+#include <doctest/doctest.h>
+#include <limits>
+
+#include "tests/lib/backend/conformance_products.h"
+
+namespace mica::conformance {
+namespace {
+
+struct Shape {
+  int64_t rows;  // N
+  int64_t cols;  // K
+};
+constexpr Shape kShapes[] = {{1, 32},    {15, 64},  {16, 96},  {17, 128},
+                             {192, 576}, {70, 640}, {33, 960}, {48, 1536}};
+constexpr int64_t kTokenCounts[] = {1, 2, 3, 4, 5, 6, 7, 8, 17, 64, 100};
+constexpr int64_t kMostTokens = 100;
+
+std::string label(const DType& dtype, const Shape& shape) {
+  return dtype_name(dtype) + " [" + std::to_string(shape.rows) + ", " + std::to_string(shape.cols) +
+         "]";
+}
+
+// One projection without norm for all token counts; x begins at another row each time.
+void check_linear(const Bench& bench, const DType& dtype, const Shape& shape, Values values,
+                  std::span<const int64_t> token_counts) {
+  Random random(static_cast<unsigned>(shape.rows + shape.cols + dtype.type + dtype.group));
+  const int64_t most = token_counts.back();
+  const ProductInput input{most, shape.cols, random_input(random, most, shape.cols), {}};
+  const TestProjection projection{
+      random_weight(random, dtype, shape.rows, shape.cols, values),
+      values == Values::kUsual ? random.normals(shape.rows) : std::vector<float>{}};
+  const auto expected = run_norm_linear(*bench.reference, input, {projection})[0];
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    for (const int64_t tokens : token_counts) {
+      CAPTURE(tokens);
+      const int64_t first = (most - tokens) % 5;
+      const auto actual = run_norm_linear(*tested.backend, input.rows(first, tokens), {projection});
+      CHECK(find_difference(rows_of(expected, shape.rows, first, tokens), actual[0]) == "");
+    }
+  }
+}
+
+// Projections of one group and different types, as q, k and v may have them.
+void check_three_projections(const Bench& bench, int group) {
+  Random random(static_cast<unsigned>(group));
+  const int64_t cols = 640;
+  const ProductInput input{9, cols, random_input(random, 9, cols), {}};
+  const std::string suffix = std::string("g") + std::to_string(group);
+  std::vector<TestProjection> projections;
+  const std::pair<const char*, int64_t> kinds[] = {{"q4", 80}, {"q8", 17}, {"q4m", 33}};
+  for (const auto& [prefix, rows] : kinds) {
+    projections.push_back(
+        {random_weight(random, parse_dtype(prefix + suffix), rows, cols, Values::kUsual),
+         rows == 17 ? std::vector<float>{} : random.normals(rows)});
+  }
+  const auto expected = run_norm_linear(*bench.reference, input, projections);
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    const auto actual = run_norm_linear(*tested.backend, input, projections);
+    for (int i = 0; i < 3; ++i) CHECK(find_difference(expected[i], actual[i]) == "");
+  }
+}
+
+void check_linear_add(const Bench& bench, const DType& dtype, bool with_bias) {
+  Random random(dtype.group);
+  const int64_t rows = 50, cols = 1536, tokens = 11;
+  const ProductInput input{tokens, cols, random_input(random, tokens, cols), {}};
+  const TestProjection projection{random_weight(random, dtype, rows, cols, Values::kUsual),
+                                  with_bias ? random.normals(rows) : std::vector<float>{}};
+  const std::vector<float> residual = random.normals(tokens * rows);
+  const auto expected = run_linear_add(*bench.reference, input, projection, residual);
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    const auto actual = run_linear_add(*tested.backend, input, projection, residual);
+    CHECK(find_difference(expected, actual) == "");
+  }
+}
+
+void check_logits(const Bench& bench, const DType& dtype) {
+  Random random(dtype.type);
+  const int64_t cols = 576, tokens = 20, vocabulary = 3079;
+  ProductInput input{tokens, cols, random_input(random, tokens, cols), {}};
+  const TestWeight head = random_weight(random, dtype, vocabulary, cols, Values::kUsual);
+  const std::vector<int32_t> rows = {19, 0, 4, 4, 10};
+  const auto expected = run_logits(*bench.reference, input, rows, head);
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    CHECK(find_difference(expected, run_logits(*tested.backend, input, rows, head)) == "");
+    CHECK(find_difference(rows_of(expected, vocabulary, 1, 1),
+                          run_logits(*tested.backend, input, {0}, head)) == "");
+  }
+}
+
+// Rows as a model's hidden states have them, of very different magnitudes; one of zeros.
+ProductInput normed_input(Random& random, int64_t tokens, int64_t cols) {
+  ProductInput input{tokens, cols, random.normals(tokens * cols), random.normals(cols)};
+  constexpr float kMagnitudes[] = {1, 0.01f, 300, 0, 1e-9f};
+  for (int64_t i = 0; i < tokens * cols; ++i) input.x[i] *= kMagnitudes[i / cols % 5];
+  return input;
+}
+
+// Within the tolerance for all tokens at once; then the same bits for every split and thread count.
+void check_normed_linear(const Bench& bench, const DType& dtype, const Shape& shape) {
+  Random random(dtype.group + dtype.type);
+  const ProductInput input = normed_input(random, kMostTokens, shape.cols);
+  const TestProjection projection{
+      random_weight(random, dtype, shape.rows, shape.cols, Values::kUsual),
+      random.normals(shape.rows)};
+  const auto reference = run_norm_linear(*bench.reference, input, {projection})[0];
+  const auto whole = run_norm_linear(*bench.tested[0].backend, input, {projection})[0];
+  CHECK(find_excess(reference, whole, integer_tolerance(input, projection)) == "");
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    for (const int64_t chunk : {int64_t{1}, int64_t{7}, int64_t{64}, kMostTokens}) {
+      CAPTURE(chunk);
+      std::vector<float> pieces;
+      for (int64_t first = 0; first < kMostTokens; first += chunk) {
+        const int64_t count = std::min(chunk, kMostTokens - first);
+        append(pieces, run_norm_linear(*tested.backend, input.rows(first, count), {projection})[0]);
+      }
+      CHECK(find_difference(whole, pieces) == "");
+    }
+  }
+}
+
+// Logits are the same operation behind a choice of rows: same bits as the projection.
+void check_normed_logits(const Bench& bench, const DType& dtype) {
+  Random random(dtype.type);
+  const int64_t cols = 576, vocabulary = 200;
+  const ProductInput input = normed_input(random, 6, cols);
+  const TestProjection head{random_weight(random, dtype, vocabulary, cols, Values::kUsual), {}};
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    const auto expected = run_norm_linear(*tested.backend, input, {head})[0];
+    const auto actual = run_logits(*tested.backend, input, {5, 2}, head.weight);
+    CHECK(find_difference(rows_of(expected, vocabulary, 5, 1), rows_of(actual, vocabulary, 0, 1)) ==
+          "");
+    CHECK(find_difference(rows_of(expected, vocabulary, 2, 1), rows_of(actual, vocabulary, 1, 1)) ==
+          "");
+  }
+}
+
+}  // namespace
+
+void check_integer_products(const BackendFactory& make) {
+  const Bench bench(make, Activations::kInt8);
+  for (const Shape& shape : kShapes) {
+    for (const DType& dtype : panel_dtypes(shape.cols)) {
+      INFO(label(dtype, shape));
+      check_linear(bench, dtype, shape, Values::kUsual, kTokenCounts);
+    }
+  }
+  constexpr int64_t kFewTokens[] = {1, 4, 8};
+  for (const DType& dtype : panel_dtypes(640)) {
+    INFO(label(dtype, {40, 640}) << ", extreme scales");
+    check_linear(bench, dtype, {40, 640}, Values::kExtreme, kFewTokens);
+    INFO(label(dtype, {1000, 128}) << ", many panels");
+    check_linear(bench, dtype, {1000, 128}, Values::kUsual, kFewTokens);
+  }
+  for (const int group : {32, 64, 128}) check_three_projections(bench, group);
+  for (const DType& dtype : panel_dtypes(1536)) {
+    INFO(dtype_name(dtype));
+    check_linear_add(bench, dtype, false);
+    check_linear_add(bench, dtype, true);
+  }
+  for (const DType& dtype : panel_dtypes(32)) {
+    INFO(dtype_name(dtype));
+    check_logits(bench, dtype);
+  }
+}
+
+void check_normed_products(const BackendFactory& make) {
+  const Bench bench(make, Activations::kInt8);
+  for (const Shape& shape : {Shape{65, 576}, Shape{17, 1536}}) {
+    for (const DType& dtype : panel_dtypes(shape.cols)) {
+      INFO(label(dtype, shape));
+      check_normed_linear(bench, dtype, shape);
+    }
+  }
+  for (const DType& dtype : panel_dtypes(32)) {
+    INFO(dtype_name(dtype));
+    check_normed_logits(bench, dtype);
+  }
+}
+
+void check_bad_numbers(const BackendFactory& make) {
+  const Bench bench(make, Activations::kInt8);
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (const DType& dtype : panel_dtypes(128)) {
+      INFO(label(dtype, {20, 128}) << " with " << bad);
+      Random random(1);
+      ProductInput input{5, 128, random.normals(5 * 128), {}};
+      input.x[2 * 128 + 77] = bad;
+      const TestProjection projection{random_weight(random, dtype, 20, 128, Values::kUsual), {}};
+      const auto expected = run_norm_linear(*bench.reference, input, {projection})[0];
+      for (int n = 0; n < 20; ++n) CHECK(std::isnan(expected[2 * 20 + n]));
+      for (const TestedBackend& tested : bench.tested) {
+        INFO(tested.backend->name());
+        const auto actual = run_norm_linear(*tested.backend, input, {projection})[0];
+        CHECK(find_difference(expected, actual) == "");
+      }
+    }
+  }
+}
+
+}  // namespace mica::conformance

@@ -1,0 +1,184 @@
+#include "tests/lib/backend/conformance_products.h"
+
+#include <algorithm>
+
+#include "lib/backend/reference_product.h"
+#include "quant/activations.h"
+
+namespace mica::conformance {
+namespace {
+
+View<const float> place_optional(Memory& memory, const std::vector<float>& values) {
+  if (values.empty()) return {};
+  return {memory.place(values), static_cast<int64_t>(values.size())};
+}
+
+View<const float> place_input(Memory& memory, const ProductInput& input) {
+  return {memory.place(input.x), input.tokens, input.cols};
+}
+
+RmsNorm place_norm(Memory& memory, const ProductInput& input) {
+  return {.weight = place_optional(memory, input.norm_weight), .epsilon = input.epsilon};
+}
+
+void reserve(Backend& backend, const ProductInput& input, int64_t output_rows,
+             int64_t logit_rows = 0) {
+  backend.reserve({.tokens = input.tokens,
+                   .logit_rows = logit_rows,
+                   .input_cols = input.cols,
+                   .output_rows = output_rows});
+}
+
+// [T, K] times the transposed magnitudes of the weights, [T, N].
+std::vector<double> multiply_magnitudes(const std::vector<double>& x, const TestWeight& weight) {
+  const std::vector<float> w = decode_rows(weight.on_host(), 0, weight.rows);
+  const auto tokens = static_cast<int64_t>(x.size()) / weight.cols;
+  std::vector<double> out(tokens * weight.rows);
+  for (int64_t i = 0; i < tokens * weight.rows; ++i) {
+    const double* input = &x[i / weight.rows * weight.cols];
+    const float* row = &w[i % weight.rows * weight.cols];
+    for (int64_t k = 0; k < weight.cols; ++k) out[i] += input[k] * std::fabs(double{row[k]});
+  }
+  return out;
+}
+
+void add_bias_rounding(std::vector<double>& tolerance, const std::vector<float>& bias) {
+  if (bias.empty()) return;
+  for (size_t i = 0; i < tolerance.size(); ++i) {
+    tolerance[i] += 2 * kRounding * (std::fabs(bias[i % bias.size()]) + tolerance[i]);
+  }
+}
+
+// Relative error of a norm's common factor: a float sum of squares in at least a few lanes, halved
+// by the square root, and a few roundings more. (Plain left-to-right sums stay below it too, since
+// roundings of either sign cancel.)
+double norm_factor_error(int64_t cols) {
+  return (static_cast<double>(cols) / 16 + 8) * kRounding;
+}
+
+}  // namespace
+
+std::vector<std::vector<float>> run_norm_linear(Backend& backend, const ProductInput& input,
+                                                const std::vector<TestProjection>& projections) {
+  Memory memory(backend);
+  std::vector<Weight> weights;
+  std::vector<Projection> arguments;
+  int64_t output_rows = 0;
+  for (const TestProjection& projection : projections) {
+    weights.push_back(memory.place(projection.weight));
+    output_rows = std::max(output_rows, projection.weight.rows);
+  }
+  for (size_t i = 0; i < projections.size(); ++i) {
+    arguments.push_back({.weight = &weights[i],
+                         .bias = place_optional(memory, projections[i].bias),
+                         .out = memory.output(input.tokens, weights[i].rows)});
+  }
+  reserve(backend, input, output_rows);
+  backend.norm_linear({.x = place_input(memory, input),
+                       .norm = place_norm(memory, input),
+                       .projections = arguments});
+  std::vector<std::vector<float>> outs;
+  for (const Projection& argument : arguments) outs.push_back(values_of(argument.out));
+  return outs;
+}
+
+std::vector<float> run_linear_add(Backend& backend, const ProductInput& input,
+                                  const TestProjection& projection,
+                                  const std::vector<float>& residual) {
+  Memory memory(backend);
+  const Weight weight = memory.place(projection.weight);
+  const View<float> out(memory.place(residual), input.tokens, weight.rows);
+  reserve(backend, input, weight.rows);
+  backend.linear_add({.x = place_input(memory, input),
+                      .weight = &weight,
+                      .bias = place_optional(memory, projection.bias),
+                      .residual = out});
+  return values_of(out);
+}
+
+std::vector<float> run_logits(Backend& backend, const ProductInput& input,
+                              const std::vector<int32_t>& rows, const TestWeight& head) {
+  Memory memory(backend);
+  const Weight weight = memory.place(head);
+  const View<float> out = memory.output(static_cast<int64_t>(rows.size()), weight.rows);
+  reserve(backend, input, 0, static_cast<int64_t>(rows.size()));
+  backend.logits({.x = place_input(memory, input),
+                  .rows = rows,
+                  .norm = place_norm(memory, input),
+                  .head = &weight,
+                  .out = out});
+  return values_of(out);
+}
+
+std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
+                                    const TestProjection& gate, const TestProjection& up) {
+  Memory memory(backend);
+  const Weight gate_weight = memory.place(gate.weight), up_weight = memory.place(up.weight);
+  const View<float> out = memory.output(input.tokens, gate_weight.rows);
+  reserve(backend, input, gate_weight.rows);
+  backend.gated_linear({.x = place_input(memory, input),
+                        .norm = place_norm(memory, input),
+                        .gate = &gate_weight,
+                        .up = &up_weight,
+                        .gate_bias = place_optional(memory, gate.bias),
+                        .up_bias = place_optional(memory, up.bias),
+                        .out = out});
+  return values_of(out);
+}
+
+std::vector<double> normalize(const ProductInput& input) {
+  std::vector<double> x(input.x.begin(), input.x.end());
+  if (input.norm_weight.empty()) return x;
+  for (int64_t t = 0; t < input.tokens; ++t) {
+    double* row = &x[t * input.cols];
+    double squares = 0;
+    for (int64_t k = 0; k < input.cols; ++k) squares += row[k] * row[k];
+    const double factor = 1 / std::sqrt(squares / static_cast<double>(input.cols) + input.epsilon);
+    for (int64_t k = 0; k < input.cols; ++k) row[k] *= factor * input.norm_weight[k];
+  }
+  return x;
+}
+
+// With a norm, the inputs of the two products differ by roundings. An error of the norm's factor
+// scales a group as a whole and leaves its codes alone, but for the cleared bits of the scale (up
+// to 2^-21); each value's own few roundings come on top. So a code can only differ, by one, where x
+// / scale is that close to a tie; elsewhere the product differs in proportion.
+std::vector<double> integer_tolerance(const ProductInput& input, const TestProjection& projection) {
+  const int group = projection.weight.dtype.group;
+  const std::vector<double> x = normalize(input);
+  const std::vector<float> rounded(x.begin(), x.end());
+  std::vector<int8_t> codes(x.size());
+  std::vector<float> scales(x.size() / group);
+  for (int64_t t = 0; t < input.tokens; ++t) {
+    quantize_activations(&rounded[t * input.cols], input.cols, group, &codes[t * input.cols],
+                         &scales[t * input.cols / group]);
+  }
+  const double code_error = 127 * (0x1p-21 + 6 * kRounding);
+  const double proportion = norm_factor_error(input.cols) + 0x1p-21 +
+                            2 * static_cast<double>(input.cols / group + 1) * kRounding;
+  std::vector<double> deviation(x.size());
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double scale = scales[i / group];
+    if (scale == 0) continue;
+    const double code = x[i] / scale;
+    const double to_tie = std::fabs(std::fabs(code - std::floor(code)) - 0.5);
+    deviation[i] = scale * ((to_tie < code_error) + std::abs(codes[i]) * proportion);
+  }
+  std::vector<double> tolerance = multiply_magnitudes(deviation, projection.weight);
+  add_bias_rounding(tolerance, projection.bias);
+  return tolerance;
+}
+
+// A float sum of K products in any order: K roundings of at most the sum of magnitudes.
+std::vector<double> float_tolerance(const ProductInput& input, const TestProjection& projection) {
+  const double norm_error = input.norm_weight.empty() ? 0 : norm_factor_error(input.cols);
+  const double proportion = norm_error + static_cast<double>(input.cols + 4) * kRounding;
+  std::vector<double> deviation = normalize(input);
+  for (double& value : deviation) value = proportion * std::fabs(value);
+  std::vector<double> tolerance = multiply_magnitudes(deviation, projection.weight);
+  for (double& value : tolerance) value += 0x1p-126;  // results may be flushed
+  add_bias_rounding(tolerance, projection.bias);
+  return tolerance;
+}
+
+}  // namespace mica::conformance
