@@ -21,13 +21,14 @@ bool is_panel_type(const DType& dtype) {
   return dtype.layout == TensorLayout::kPanels;
 }
 
-// The type with fewest bits that takes this grid code by code; nullptr when none does.
+// The type with fewest bits a weight that takes this grid code by code; nullptr when none does.
 const WeightType* carrying_type(const GridKind& grid) {
+  const auto bits = [&](const WeightType& type) {
+    return bits_per_weight(make_dtype(type, grid.group));
+  };
   const WeightType* best = nullptr;
   for (const WeightType* type : weight_types()) {
-    if (grid.bits > 0 && type->carries(grid) && (!best || type->code_bits < best->code_bits)) {
-      best = type;
-    }
+    if (type->carries(grid) && (!best || bits(*type) < bits(*best))) best = type;
   }
   return best;
 }
@@ -78,8 +79,7 @@ PlannedTensor plan_tensor(const SourceTensor& tensor, const ConvertOptions& opti
         .push_back(name);
   }
   const WeightType* type = find_weight_type(dtype);
-  planned.carried = type && tensor.grid.bits > 0 && tensor.grid.group == dtype.group &&
-                    type->carries(tensor.grid);
+  planned.carried = type && tensor.grid.group == dtype.group && type->carries(tensor.grid);
   if (!tensor.is_float() && !planned.carried && options.quant == "keep") {
     reasons[fmt::format("{} re-quantized from {}", dtype_name(dtype), tensor.source_type)]
         .push_back(name);

@@ -1,12 +1,11 @@
 #include "lib/runtime/convert_tensor.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <fmt/core.h>
 
-#include "lib/base/error.h"
 #include "lib/base/half.h"
+#include "quant/check_weights.h"
 #include "quant/weight_type.h"
 
 namespace mica {
@@ -48,11 +47,17 @@ void TensorEncoder::encode_chunk(int64_t first, int64_t rows) {
   error_squares_.assign(static_cast<size_t>(units), 0);
   weight_squares_.assign(static_cast<size_t>(units), 0);
   requantized_codes_.assign(static_cast<size_t>(units), 0);
-  if (planned_.carried) importer_.read_grid(planned_.source, first, rows, grid_);
+  const std::string what = fmt::format("{}: tensor '{}'", importer_.model().name,
+                                       importer_.model().tensors[planned_.source].source_name);
+  if (planned_.carried) {
+    importer_.read_grid(planned_.source, first, rows, grid_);
+    check_grid(grid_, first, what);
+  }
   pool_.split(units, [&](int64_t begin, int64_t end) {
     const int64_t row = begin * unit_rows_;
     const int64_t count = std::min(rows, end * unit_rows_) - row;
     importer_.read_floats(planned_.source, first + row, count, &floats_[row * cols_]);
+    check_weights({&floats_[row * cols_], count, cols_}, dtype_, first + row, what);
     for (int64_t unit = begin; unit < end; ++unit) {
       requantized_codes_[unit] = encode_unit(unit, &encoded_[unit * stride]);
       measure(unit);
@@ -68,7 +73,6 @@ void TensorEncoder::encode_chunk(int64_t first, int64_t rows) {
 int64_t TensorEncoder::encode_unit(int64_t unit, std::byte* out) {
   const float* floats = &floats_[unit * unit_weights_];
   float* decoded = &decoded_[unit * unit_weights_];
-  require_finite(floats, unit_weights_);
   if (dtype_.layout == TensorLayout::kRows) {
     encode_row(floats, out, decoded);
     return 0;
@@ -108,19 +112,6 @@ void TensorEncoder::measure(int64_t unit) {
   }
   error_squares_[unit] = error;
   weight_squares_[unit] = square;
-}
-
-void TensorEncoder::require_finite(const float* floats, int64_t count) const {
-  // The exponent of infinities and NaN is all ones: an integer test that vectorises.
-  bool finite = true;
-  for (int64_t i = 0; i < count; ++i) {
-    finite &= (std::bit_cast<uint32_t>(floats[i]) & 0x7f800000u) != 0x7f800000u;
-  }
-  if (finite) return;
-  const SourceTensor& tensor = importer_.model().tensors[planned_.source];
-  throw Error(ErrorCode::kInvalidFile,
-              fmt::format("{}: tensor '{}': expected finite weights, found NaN or infinity",
-                          importer_.model().name, tensor.source_name));
 }
 
 }  // namespace mica

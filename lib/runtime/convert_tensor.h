@@ -30,7 +30,6 @@ class TensorEncoder {
   int64_t encode_unit(int64_t unit, std::byte* out);
   void encode_row(const float* floats, std::byte* out, float* decoded) const;
   void measure(int64_t unit);
-  void require_finite(const float* floats, int64_t count) const;
 
   const Importer& importer_;
   const PlannedTensor& planned_;

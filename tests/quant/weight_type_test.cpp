@@ -69,15 +69,21 @@ TEST_CASE("an unknown name is refused with the list of known ones") {
 TEST_CASE("weights that are not finite or outside fp16 are refused with their place") {
   std::vector<float> rows(3 * 32, 65504.0f);
   const View<const float> view(rows.data(), 3, 32);
-  CHECK(failure_of([&] { check_weights(view, 0, "a"); }) == "");
+  const DType dtype = parse_dtype("q4g32");
+  CHECK(failure_of([&] { check_weights(view, dtype, 0, "a"); }) == "");
   rows[2 * 32 + 5] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(failure_of([&] { check_weights(view, 16, "tensor 'x'"); }) ==
+  CHECK(failure_of([&] { check_weights(view, dtype, 16, "tensor 'x'"); }) ==
         "tensor 'x': expected weights within +-65504, found nan at [18, 5]");
   rows[2 * 32 + 5] = -std::numeric_limits<float>::infinity();
-  CHECK(failure_of([&] { check_weights(view, 0, "x"); }).find("-inf at [2, 5]") !=
+  CHECK(failure_of([&] { check_weights(view, dtype, 0, "x"); }).find("-inf at [2, 5]") !=
         std::string::npos);
   rows[2 * 32 + 5] = 65520.0f;
-  CHECK(failure_of([&] { check_weights(view, 0, "x"); }).find("65520") != std::string::npos);
+  CHECK(failure_of([&] { check_weights(view, dtype, 0, "x"); }).find("65520") != std::string::npos);
+  CHECK(failure_of([&] { check_weights(view, kBF16, 0, "x"); }) == "");
+  CHECK(failure_of([&] { check_weights(view, kF16, 0, "x"); }) != "");
+  rows[0] = std::numeric_limits<float>::infinity();
+  CHECK(failure_of([&] { check_weights(view, kF32, 0, "x"); }) ==
+        "x: expected weights that are finite, found inf at [0, 0]");
 }
 
 TEST_CASE("scales and minimums of a grid are checked like weights") {
@@ -86,12 +92,12 @@ TEST_CASE("scales and minimums of a grid are checked like weights") {
   grid.codes.assign(2 * 64, 0);
   grid.scales.assign(4, 1.0f);
   grid.minimums.assign(4, -1.0f);
-  CHECK(failure_of([&] { check_weights(grid, 0, "x"); }) == "");
+  CHECK(failure_of([&] { check_grid(grid, 0, "x"); }) == "");
   grid.minimums[3] = 1e9f;
-  CHECK(failure_of([&] { check_weights(grid, 0, "x"); }).find("minimums within +-65504") !=
+  CHECK(failure_of([&] { check_grid(grid, 0, "x"); }).find("minimums within +-65504") !=
         std::string::npos);
   grid.scales[1] = std::numeric_limits<float>::infinity();
-  CHECK(failure_of([&] { check_weights(grid, 0, "x"); }).find("found inf at [0, 32]") !=
+  CHECK(failure_of([&] { check_grid(grid, 0, "x"); }).find("found inf at [0, 32]") !=
         std::string::npos);
 }
 
