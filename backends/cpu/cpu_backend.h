@@ -1,8 +1,8 @@
 // The CPU backend: kernels for several instruction sets, chosen by name or by what the machine has.
 //
-// It runs on the threads of the pool it is given (borrowed: the pool outlives it). Results of models
-// with q4 and q8 weights do not depend on the number of threads or on how tokens are split into steps,
-// bit for bit on one ISA.
+// It runs on the threads of the pool it is given (borrowed: the pool outlives it). Results of
+// models with q4 and q8 weights do not depend on the number of threads or on how tokens are split
+// into steps, bit for bit on one ISA.
 #pragma once
 
 #include <memory>

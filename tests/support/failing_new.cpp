@@ -5,7 +5,7 @@
 
 namespace mica::testing {
 
-constinit thread_local int64_t allocations_left = std::numeric_limits<int64_t>::max();
+thread_local int64_t allocations_left = std::numeric_limits<int64_t>::max();
 
 namespace {
 

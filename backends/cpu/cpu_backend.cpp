@@ -1,0 +1,121 @@
+#include "backends/cpu/cpu_backend.h"
+
+#include <array>
+#include <new>
+
+#include "backends/cpu/attention.h"
+#include "backends/cpu/embed.h"
+#include "backends/cpu/formats.h"
+#include "backends/cpu/isa.h"
+#include "backends/cpu/linear.h"
+#include "lib/base/error.h"
+#include "quant/weight_type.h"
+
+namespace mica {
+namespace {
+
+// Tokens up to which gathering rows is not worth waking other threads.
+constexpr int64_t kEmbedAloneTokens = 8;
+
+class HostBuffer final : public DeviceBuffer {
+ public:
+  explicit HostBuffer(uint64_t bytes) : buffer_(bytes + kAlignment), bytes_(bytes) {}
+  std::byte* data() const override {
+    const auto address = reinterpret_cast<uintptr_t>(buffer_.data());
+    return buffer_.data() + (-address & (kAlignment - 1));
+  }
+  uint64_t bytes() const override { return bytes_; }
+
+ private:
+  static constexpr uint64_t kAlignment = 256;
+  AlignedBuffer buffer_;
+  uint64_t bytes_;
+};
+
+const float* pointer(View<const float> view) {
+  return view.data();
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(ThreadPool& pool, const cpu::Kernels& kernels, Activations activations)
+      : pool_(pool),
+        isa_(kernels.isa),
+        linear_(pool, kernels, activations),
+        attention_(pool, kernels) {}
+
+  std::string name() const override {
+    const int threads = pool_.size();
+    return "cpu (" + isa_ + ", " + std::to_string(threads) +
+           (threads == 1 ? " thread)" : " threads)");
+  }
+
+  std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) override {
+    if (bytes > UINT64_MAX / 2) throw std::bad_alloc();
+    return std::make_unique<HostBuffer>(bytes);
+  }
+
+  uint64_t reserve(const StepLimits& limits) override {
+    return linear_.reserve(limits) + attention_.reserve(limits);
+  }
+
+  void require(const DType& dtype) override {
+    if (cpu::find_format(dtype) || cpu::find_row_format(dtype)) return;
+    throw Error(ErrorCode::kUnsupported,
+                name() + ": expected a weight type known here, found " + dtype_name(dtype));
+  }
+
+  void embed(const EmbedArgs& args) override {
+    const auto rows = [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t)
+        cpu::embed_row(*args.table, args.ids[t], args.out.row(t));
+    };
+    const auto tokens = static_cast<int64_t>(args.ids.size());
+    if (tokens <= kEmbedAloneTokens) return rows(0, tokens);
+    pool_.split(tokens, rows);
+  }
+
+  void norm_linear(const NormLinearArgs& args) override {
+    std::array<cpu::Linear, 3> linears;
+    size_t count = 0;
+    for (const Projection& projection : args.projections) {
+      linears.at(count++) = {projection.weight, pointer(projection.bias), projection.out.data()};
+    }
+    linear_.run({.x = args.x, .norm = args.norm, .linears = std::span(linears).first(count)});
+  }
+
+  void gated_linear(const GatedLinearArgs& args) override {
+    const cpu::Linear linears[] = {{args.gate, pointer(args.gate_bias), args.out.data()},
+                                   {args.up, pointer(args.up_bias), nullptr}};
+    linear_.run({.x = args.x, .norm = args.norm, .linears = linears, .end = cpu::LinearEnd::kGate});
+  }
+
+  void linear_add(const LinearAddArgs& args) override {
+    const cpu::Linear linears[] = {{args.weight, pointer(args.bias), args.residual.data()}};
+    linear_.run({.x = args.x, .linears = linears, .end = cpu::LinearEnd::kAdd});
+  }
+
+  void rope_store_kv(const RopeStoreArgs& args) override { attention_.rope_store_kv(args); }
+  void attention(const AttentionArgs& args) override { attention_.attention(args); }
+
+  void logits(const LogitsArgs& args) override {
+    if (args.rows.empty()) return;
+    const cpu::Linear linears[] = {{args.head, nullptr, args.out.data()}};
+    linear_.run({.x = args.x, .rows = args.rows, .norm = args.norm, .linears = linears});
+  }
+
+ private:
+  ThreadPool& pool_;
+  std::string isa_;
+  cpu::LinearRunner linear_;
+  cpu::AttentionRunner attention_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, const CpuBackendOptions& options) {
+  const cpu::Kernels& kernels = cpu::kernels_of(choose_isa(options.isa));
+  return std::make_unique<CpuBackend>(pool, kernels, options.activations);
+}
+
+}  // namespace mica

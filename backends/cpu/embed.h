@@ -1,0 +1,11 @@
+// Rows of an embedding table as floats, gathered from panels or rows.
+#pragma once
+
+#include "lib/backend/backend.h"
+
+namespace mica::cpu {
+
+// out: [cols]; the values that WeightType::decode gives.
+void embed_row(const Weight& table, int64_t row, float* out);
+
+}  // namespace mica::cpu

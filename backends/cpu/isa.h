@@ -1,0 +1,31 @@
+// Which instruction sets this build has kernels for and which of them a processor can run.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "backends/cpu/kernels/kernels.h"
+
+namespace mica::cpu {
+
+// What CPUID says and the operating system saves; all zero off x86.
+struct CpuFeatures {
+  uint32_t leaf1_ecx = 0;
+  uint32_t leaf7_ebx = 0;
+  uint32_t leaf7_ecx = 0;
+  uint32_t leaf7_1_eax = 0;  // subleaf 1
+  uint64_t xcr0 = 0;         // register states that the system saves
+};
+CpuFeatures read_cpu_features();
+
+// Features that `isa` needs and the processor lacks, as "avx512bw, avx512vnni"; empty: it can run.
+std::string missing_features(std::string_view isa, const CpuFeatures& cpu);
+
+// choose_isa() of cpu_backend.h for any processor and any value of MICA_ISA (nullptr: not set).
+std::string choose_isa(std::string_view requested, const char* environment, const CpuFeatures& cpu);
+
+// The name must be one of cpu_isas().
+const Kernels& kernels_of(std::string_view isa);
+
+}  // namespace mica::cpu

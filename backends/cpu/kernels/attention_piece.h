@@ -1,0 +1,262 @@
+// Attention of some query rows to one piece of the positions, in two passes: all scores, then the
+// softmax's numerators and their sums of values. Pieces are merged in order (online softmax,
+// arXiv:1805.02867).
+//
+// Every sum is one chain for each row, over channels or positions in ascending order, whatever rows
+// stand beside it: a row's bits depend on nothing but its own query and the positions before it.
+// Positions after it have a score of minus infinity and weigh exactly 0; their values are not read.
+#pragma once
+
+#include "backends/cpu/kernels/pointwise.h"
+
+namespace mica::cpu {
+namespace {
+
+constexpr int64_t kBlockTokens = kLanes;  // kKvBlockTokens
+
+MICA_INLINE int64_t padded_head(int64_t head_size) {
+  return (head_size + kLanes - 1) / kLanes * kLanes;
+}
+
+// Calls f with the constants kMost, kMost, ... and last the rest: f(begin, count).
+template <int kMost, class F>
+MICA_INLINE void for_rows(int64_t rows, F f) {
+  int64_t r = 0;
+  const auto step = [&]<int kCount>() {
+    for (; r + kCount <= rows; r += kCount) f.template operator()<kCount>(r);
+  };
+  step.template operator()<kMost>();
+  if constexpr (kMost > 4) step.template operator()<4>();
+  if constexpr (kMost > 2) step.template operator()<2>();
+  step.template operator()<1>();
+}
+
+// A block's keys as floats [E][16].
+MICA_INLINE void widen_keys(const std::byte* keys, int64_t head_size, bool half, float* to) {
+  if (!half) {
+    __builtin_memcpy(to, keys, head_size * kLanes * sizeof(float));
+    return;
+  }
+  for (int64_t c = 0; c < head_size; c += 2, keys += 64, to += 2 * kLanes) {
+    Floats low, high;
+    split_halves(load<Words>(keys), low, high);
+    store(to, low);
+    store(to + kLanes, high);
+  }
+}
+
+// A block's values as floats [positions][E padded to 16].
+MICA_INLINE void widen_values(const std::byte* values, int64_t head_size, bool half,
+                              int64_t positions, float* to) {
+  const int64_t element = half ? 2 : 4;
+  for (int64_t p = 0; p < positions; ++p, to += padded_head(head_size)) {
+    for_lanes(head_size, [&](int64_t c, int count) {
+      const std::byte* from = values + (p * head_size + c) * element;
+      std::byte tail[kLanes * 4] = {};
+      if (count < kLanes)
+        from = static_cast<std::byte*>(__builtin_memcpy(tail, from, count * element));
+      store(to + c, half ? load_halves(from) : load<Floats>(from));
+    });
+  }
+}
+
+// scores[r][16 b + p] for kRows rows and kBlocks blocks.
+template <int kRows, int kBlocks>
+MICA_INLINE void score_rows(const float* q, const float* keys, int64_t head_size, float* scores) {
+  Floats total[kRows][kBlocks] = {};
+  for (int64_t c = 0; c < head_size; ++c) {
+    Floats key[kBlocks];
+    for (int b = 0; b < kBlocks; ++b) key[b] = load<Floats>(keys + (b * head_size + c) * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      const Floats query = splat<Floats>(q[r * head_size + c]);
+      for (int b = 0; b < kBlocks; ++b) total[r][b] = multiply_add(query, key[b], total[r][b]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int b = 0; b < kBlocks; ++b) {
+      store(scores + r * kPiecePositions + b * kLanes, total[r][b]);
+    }
+  }
+}
+
+// out[r] += weights[r][p] * values[p] for the first positions of a block.
+template <int kRows>
+MICA_INLINE void add_values(const float* weights, const float* values, int64_t stride,
+                            int64_t positions, float* out) {
+  for (int64_t c = 0; c < stride; c += kLanes) {
+    Floats total[kRows];
+    for (int r = 0; r < kRows; ++r) total[r] = load<Floats>(out + r * stride + c);
+    for (int64_t p = 0; p < positions; ++p) {
+      const Floats value = load<Floats>(values + p * stride + c);
+      for (int r = 0; r < kRows; ++r) {
+        total[r] = multiply_add(splat<Floats>(weights[r * kPiecePositions + p]), value, total[r]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) store(out + r * stride + c, total[r]);
+  }
+}
+
+// Scores to 2^(score - largest); `count` of them are positions the row may see, `padded` are
+// summed.
+MICA_INLINE void weigh_row(float* scores, int64_t count, int64_t padded, float& row_largest,
+                           float& row_sum) {
+  for (int64_t p = count; p < padded; ++p) scores[p] = -__builtin_inff();
+  Floats top = load<Floats>(scores);
+  for (int64_t p = kLanes; p < padded; p += kLanes) top = max(top, load<Floats>(scores + p));
+  row_largest = largest(top);
+  Floats total{};
+  for (int64_t p = 0; p < padded; p += kLanes) {
+    const Floats weight = exp2(load<Floats>(scores + p) - splat<Floats>(row_largest));
+    store(scores + p, weight);
+    total = total + weight;
+  }
+  row_sum = sum(total);
+}
+
+// Queries times scale and log2(e), so that the softmax is one of powers of two.
+MICA_INLINE void scale_queries(const AttentionTile& tile, float* q) {
+  const float factor = tile.scale * kLog2E;
+  for (int64_t t = 0; t < tile.tokens; ++t) {
+    const float* from = tile.q + t * tile.q_stride;
+    for (int64_t i = 0; i < tile.heads * tile.head_size; ++i) *q++ = from[i] * factor;
+  }
+}
+
+MICA_INLINE const std::byte* block_keys(const AttentionTile& tile, int64_t block) {
+  return tile.keys + tile.blocks[block] * tile.block_bytes;
+}
+
+// Positions of [begin, end) that a token may see.
+MICA_INLINE int64_t seen_positions(const AttentionTile& tile, int64_t token, int64_t begin,
+                                   int64_t end) {
+  const int64_t seen = tile.first_position + token + 1;
+  return seen < begin ? 0 : (seen < end ? seen : end) - begin;
+}
+
+MICA_INLINE void score_blocks(const AttentionTile& tile, int64_t first_block, int64_t blocks,
+                              const AttentionScratch& scratch) {
+  const int64_t size = tile.head_size, rows = tile.tokens * tile.heads;
+  int64_t b = 0;
+  const auto score = [&]<int kBlocks>() {
+    for (; b + kBlocks <= blocks; b += kBlocks) {
+      for (int i = 0; i < kBlocks; ++i) {
+        widen_keys(block_keys(tile, first_block + b + i), size, tile.half,
+                   scratch.keys + i * size * kLanes);
+      }
+      for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
+        score_rows<kRows, kBlocks>(scratch.q + r * size, scratch.keys, size,
+                                   scratch.scores + r * kPiecePositions + b * kLanes);
+      });
+    }
+  };
+  score.template operator()<kKeyBlocks>();
+  score.template operator()<1>();
+}
+
+// The values of block b times the weights of all rows. Values that a token does not see are not
+// read for it: they may be of a later token, or stale.
+MICA_INLINE void add_block_values(const AttentionTile& tile, int64_t begin, int64_t end, int64_t b,
+                                  const AttentionScratch& scratch, float* out) {
+  const int64_t size = tile.head_size, stride = padded_head(size);
+  const int64_t first = begin + b * kBlockTokens;
+  const int64_t last = first + kBlockTokens < end ? first + kBlockTokens : end;
+  widen_values(block_keys(tile, first / kBlockTokens) + tile.values_offset, size, tile.half,
+               last - first, scratch.values);
+  const auto add_rows = [&](int64_t first_row, int64_t rows, int64_t positions) {
+    for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
+      add_values<kRows>(scratch.scores + (first_row + r) * kPiecePositions + b * kBlockTokens,
+                        scratch.values, stride, positions, out + (first_row + r) * stride);
+    });
+  };
+  int64_t token = 0;
+  for (; token < tile.tokens && seen_positions(tile, token, first, last) < last - first; ++token) {
+    add_rows(token * tile.heads, tile.heads, seen_positions(tile, token, first, last));
+  }
+  add_rows(token * tile.heads, (tile.tokens - token) * tile.heads, last - first);
+}
+
+void attend(const AttentionTile& tile, int64_t begin, int64_t end, const AttentionScratch& scratch,
+            const AttentionState& state) {
+  const int64_t blocks = (end - begin + kBlockTokens - 1) / kBlockTokens;
+  scale_queries(tile, scratch.q);
+  score_blocks(tile, begin / kBlockTokens, blocks, scratch);
+  for (int64_t r = 0; r < tile.tokens * tile.heads; ++r) {
+    weigh_row(scratch.scores + r * kPiecePositions,
+              seen_positions(tile, r / tile.heads, begin, end), blocks * kBlockTokens,
+              state.largest[r], state.sum[r]);
+  }
+  __builtin_memset(state.out, 0,
+                   tile.tokens * tile.heads * padded_head(tile.head_size) * sizeof(float));
+  for (int64_t b = 0; b < blocks; ++b) {
+    add_block_values(tile, begin, end, b, scratch, state.out);
+  }
+}
+
+void merge_piece(int64_t rows, int64_t head_size, const AttentionState& piece,
+                 const AttentionState& state) {
+  const int64_t stride = padded_head(head_size);
+  for (int64_t r = 0; r < rows; ++r) {
+    if (piece.largest[r] == -__builtin_inff()) continue;
+    const float top = state.largest[r] > piece.largest[r] ? state.largest[r] : piece.largest[r];
+    const Floats old_factor = exp2(splat<Floats>(state.largest[r] - top));
+    const Floats new_factor = exp2(splat<Floats>(piece.largest[r] - top));
+    float factor[2][kLanes];
+    store(factor[0], old_factor);
+    store(factor[1], new_factor);
+    state.largest[r] = top;
+    state.sum[r] = state.sum[r] * factor[0][0] + piece.sum[r] * factor[1][0];
+    for (int64_t c = r * stride; c < (r + 1) * stride; c += kLanes) {
+      store(state.out + c,
+            load<Floats>(state.out + c) * old_factor + load<Floats>(piece.out + c) * new_factor);
+    }
+  }
+}
+
+void finish_attention(const AttentionTile& tile, const AttentionState& state, float* out,
+                      int64_t out_stride) {
+  const int64_t stride = padded_head(tile.head_size);
+  for (int64_t t = 0; t < tile.tokens; ++t) {
+    for (int64_t h = 0; h < tile.heads; ++h) {
+      const int64_t r = t * tile.heads + h;
+      const Floats factor = splat<Floats>(1.0f / state.sum[r]);
+      float* to = out + t * out_stride + h * tile.head_size;
+      for_lanes(tile.head_size, [&](int64_t c, int count) {
+        store_up_to(to + c, count, load<Floats>(state.out + r * stride + c) * factor);
+      });
+    }
+  }
+}
+
+void store_key(const float* key, int64_t head_size, bool half, int64_t position, std::byte* keys) {
+  const int64_t channels = half ? 2 : 1;  // in the 4 bytes that a line gives a position
+  keys += position * 4;
+  for (int64_t c = 0; c < head_size; c += kLanes) {
+    const int64_t count = head_size - c < kLanes ? head_size - c : kLanes;
+    float wide[kLanes] = {};
+    uint16_t narrow[kLanes];
+    __builtin_memcpy(wide, key + c, count * 4);
+    store_halves(narrow, load<Floats>(wide));
+    const char* from =
+        half ? reinterpret_cast<const char*>(narrow) : reinterpret_cast<const char*>(wide);
+    for (int64_t i = 0; i < count; i += channels, from += 4, keys += 64) {
+      __builtin_memcpy(keys, from, 4);
+    }
+  }
+}
+
+void store_value(const float* value, int64_t head_size, bool half, int64_t position,
+                 std::byte* values) {
+  if (!half) {
+    __builtin_memcpy(values + position * head_size * 4, value, head_size * 4);
+    return;
+  }
+  std::byte* to = values + position * head_size * 2;
+  for_lanes(head_size, [&](int64_t c, int count) {
+    uint16_t narrow[kLanes];
+    store_halves(narrow, load_up_to(value + c, count));
+    __builtin_memcpy(to + c * 2, narrow, count * 2);
+  });
+}
+
+}  // namespace
+}  // namespace mica::cpu

@@ -1,0 +1,160 @@
+// What one instruction set offers: a table of pure functions on plain arguments.
+//
+// Kernels know nothing of threads, memory or errors: the code around them (linear.cpp,
+// attention.cpp) divides the work and owns all memory. This header is included by units compiled
+// for different machines, so it holds declarations only: no inline function, no member function.
+//
+// Shapes: T tokens, K columns of a weight, E head size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mica::cpu {
+
+enum class Format : uint8_t { kQ4, kQ4s, kQ4m, kQ8 };  // types of quant/
+enum class RowFormat : uint8_t { kF32, kF16, kBF16 };  // row-major floats
+
+// What the products of one group of quantized activations need besides the codes.
+struct InputGroup {
+  float scale;
+  float magic;       // 12582912 * scale
+  int32_t start8;    // bits of 12582912 - 8 * sum: where sums of 4-bit codes of bias 8 start
+  int32_t start128;  // the same for bytes of bias 128
+  int32_t sum;       // of the group's codes
+  float scaled_sum;  // sum * scale
+};
+
+// Quantized activations (quant/activations.h).
+struct CodedInput {
+  const int8_t* codes;       // [T, K]
+  const InputGroup* groups;  // [T, K / group]
+};
+
+// `count` panels of a weight, one after another.
+struct Panels {
+  Format format;
+  int group;
+  int64_t cols;  // K
+  const std::byte* first;
+  uint64_t stride;  // bytes from one panel to the next
+  int64_t count;
+};
+
+// `count` rows of a weight.
+struct Rows {
+  RowFormat format;
+  int64_t cols;  // K
+  const std::byte* first;
+  int64_t count;
+};
+
+// A matrix of floats whose rows lie `stride` elements apart.
+struct Matrix {
+  float* data;
+  int64_t stride;
+};
+struct ConstMatrix {
+  const float* data;
+  int64_t stride;
+};
+
+// Where a block of products goes, all [tokens, count]; a bias is [count] or null.
+struct Finish {
+  int64_t tokens;
+  int64_t count;
+  ConstMatrix y;
+  const float* bias;
+  ConstMatrix up;  // gate() only
+  const float* up_bias;
+  Matrix out;
+};
+
+// Query rows of one kv head: `tokens` tokens at positions first_position, ... with `heads` query
+// heads each. Row t * heads + h of all arrays is head h of token t.
+struct AttentionTile {
+  const float* q;  // [tokens, heads, E], tokens q_stride elements apart
+  int64_t q_stride;
+  int64_t tokens;
+  int64_t heads;
+  int64_t head_size;  // E
+  int64_t first_position;
+  float scale;
+
+  bool half;              // f16 keys and values, f32 otherwise
+  const std::byte* keys;  // of this head in block 0 of the cache
+  int64_t values_offset;  // from a block's keys to its values
+  int64_t block_bytes;
+  const int32_t* blocks;  // the sequence's block table
+};
+
+// Softmax of a part of the positions, not yet divided by its sum.
+struct AttentionState {
+  float* largest;  // [rows], in units of log2
+  float* sum;      // [rows]
+  float* out;      // [rows, E padded to 16]
+};
+
+struct AttentionScratch {
+  float* q;       // [rows, E]
+  float* scores;  // [rows, kPiecePositions]
+  float* keys;    // [kKeyBlocks, E, 16]
+  float* values;  // [16, E padded to 16]
+};
+constexpr int kKeyBlocks = 2;  // blocks whose scores are taken together
+
+// Positions that are summed before they are merged into a result. Fixed, so that results do not
+// depend on how the work is divided.
+constexpr int64_t kPiecePositions = 256;
+// Panels that multiply() unpacks together: the best number to ask for with many tokens.
+constexpr int64_t kStripePanels = 3;
+// Tokens that coded inputs and outputs of multiply() are padded to.
+constexpr int64_t kTokenPadding = 4;
+// Tokens up to which multiply() streams the weights instead of unpacking them.
+constexpr int64_t kStreamTokens = 8;
+// Scratch of one thread for multiply() and multiply_decoded().
+constexpr int64_t kProductScratchBytes = 64 << 10;
+
+struct Kernels {
+  const char* isa;
+
+  // Activations. quantize() gives the codes of quant/activations.h bit for bit.
+  void (*rms_norm)(const float* x, const float* weight, int64_t cols, float epsilon, float* out);
+  void (*quantize)(const float* x, int64_t cols, int group, int8_t* codes, InputGroup* groups);
+
+  // y[t][n] = products of quant/README.md, n over all rows of all panels. multiply() reads and
+  // writes tokens up to the next multiple of kTokenPadding when there are more than kStreamTokens.
+  void (*multiply)(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
+                   std::byte* scratch);
+  // The same with decoded weights and float activations.
+  void (*multiply_decoded)(const Panels& w, const ConstMatrix& x, int64_t tokens, const Matrix& y,
+                           std::byte* scratch);
+  void (*multiply_rows)(const Rows& w, const ConstMatrix& x, int64_t tokens, const Matrix& y);
+  void (*widen)(RowFormat format, const std::byte* from, int64_t count, float* to);
+
+  // out = y + bias;  out += y + bias;  out = silu(y + bias) * (up + up_bias)
+  void (*store)(const Finish& finish);
+  void (*add)(const Finish& finish);
+  void (*gate)(const Finish& finish);
+
+  // Rotates the first 2 * pairs channels of each head of one token.
+  void (*rotate)(float* x, int64_t heads, int64_t head_size, const float* cosine, const float* sine,
+                 int64_t pairs);
+  // One position's key and value into a block (lib/backend/kv_layout.h).
+  void (*store_key)(const float* key, int64_t head_size, bool half, int64_t position,
+                    std::byte* keys);
+  void (*store_value)(const float* value, int64_t head_size, bool half, int64_t position,
+                      std::byte* values);
+
+  // Positions [begin, end) of one piece; begin is a multiple of kPiecePositions.
+  void (*attend)(const AttentionTile& tile, int64_t begin, int64_t end,
+                 const AttentionScratch& scratch, const AttentionState& state);
+  // Merges the next piece into `state`, rows without a position in it excepted.
+  void (*merge)(int64_t rows, int64_t head_size, const AttentionState& piece,
+                const AttentionState& state);
+  // out[t, h] = state.out / state.sum, tokens `stride` elements apart.
+  void (*finish_attention)(const AttentionTile& tile, const AttentionState& state, float* out,
+                           int64_t stride);
+};
+
+}  // namespace mica::cpu

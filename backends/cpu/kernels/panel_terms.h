@@ -1,0 +1,152 @@
+// The normative epilogue of a group (quant/README.md, "Products"), for 16 rows of one token.
+//
+// An accumulator starts at start_sums(), takes the products of the group's codes and goes through
+// add_group(), which gives x = D * as and y = fma(x, ws, y).
+#pragma once
+
+#include "backends/cpu/kernels/kernels.h"
+
+namespace mica::cpu {
+namespace {
+
+// How codes become D; the types of quant/, and what they become when unpacked to bytes.
+enum class Grid {
+  kQ4,   // 8 * sum(code * a) - zero * sum(a)
+  kQ4s,  // sum((code - 8) * a)
+  kQ4m,  // sum(code * a), and a minimum
+  kQ8,   // sum((code - 128) * a)
+  kQ8m,  // the same, and a minimum
+};
+
+constexpr bool has_bytes(Grid grid) {
+  return grid == Grid::kQ8 || grid == Grid::kQ8m;
+}
+constexpr bool has_minimum(Grid grid) {
+  return grid == Grid::kQ4m || grid == Grid::kQ8m;
+}
+constexpr int offset_bytes(Grid grid) {
+  return grid == Grid::kQ4 ? 1 : grid == Grid::kQ4m ? 2 : 0;
+}
+
+// Scale and offset of 16 rows.
+template <Grid kGrid>
+struct Terms {
+  Floats scale;    // ws
+  Floats minimum;  // kQ4m, kQ8m
+  Ints zero;       // kQ4
+};
+
+// The planes of a slab after its codes.
+struct Planes {
+  const std::byte* scales;   // [K / group][16] f16
+  const std::byte* offsets;  // [K / group][16]
+};
+template <Grid kGrid>
+MICA_INLINE Planes find_planes(const std::byte* slab, int64_t cols, int group) {
+  const std::byte* scales = slab + cols * (has_bytes(kGrid) ? 16 : 8);
+  return {scales, scales + cols / group * 2 * kLanes};
+}
+
+template <Grid kGrid>
+MICA_INLINE Terms<kGrid> load_terms(const Planes& planes, int64_t group_index) {
+  Terms<kGrid> terms;
+  terms.scale = load_halves(planes.scales + group_index * 2 * kLanes);
+  const std::byte* offsets = planes.offsets + group_index * offset_bytes(kGrid) * kLanes;
+  if constexpr (kGrid == Grid::kQ4) {
+    terms.scale = terms.scale * splat<Floats>(0.125f);
+    terms.zero = load_bytes(offsets);
+  }
+  if constexpr (has_minimum(kGrid)) terms.minimum = load_halves(offsets);
+  return terms;
+}
+
+template <Grid kGrid>
+MICA_INLINE Ints start_sums(const InputGroup& input) {
+  switch (kGrid) {
+    case Grid::kQ4:
+      return Ints{};
+    case Grid::kQ4s:
+      return splat<Ints>(input.start8);
+    case Grid::kQ4m:
+      return splat<Ints>(kMagicBits);
+    case Grid::kQ8:
+    case Grid::kQ8m:
+      return splat<Ints>(kByteBias == 128 ? input.start128 : kMagicBits);
+  }
+}
+
+template <Grid kGrid>
+MICA_INLINE Floats add_group(Ints sums, const Terms<kGrid>& terms, const InputGroup& input,
+                             const Floats& y) {
+  if constexpr (kGrid == Grid::kQ4) {
+    sums = (sums << 3) + (splat<Ints>(kMagicBits) - multiply_short(terms.zero, input.sum));
+  }
+  Floats total = fma(scale_sums(sums, input.scale, input.magic), terms.scale, y);
+  if constexpr (has_minimum(kGrid)) {
+    total = fma(splat<Floats>(input.scaled_sum), terms.minimum, total);
+  }
+  return total;
+}
+
+// Adds the products of 32 k in 8 unpacked lines of 16 rows x 4 k.
+template <Grid kGrid, int kPanels, int kTokens>
+MICA_INLINE void add_unpacked_32(const std::byte* const (&lines)[kPanels],
+                                 const int8_t* const (&a)[kTokens],
+                                 Ints (&sums)[kPanels][kTokens]) {
+  CodeSums partial[kPanels][kTokens];
+  for (int p = 0; p < kPanels; ++p) {
+    for (int t = 0; t < kTokens; ++t) partial[p][t] = begin_codes(sums[p][t]);
+  }
+#pragma GCC unroll 8
+  for (int step = 0; step < 8; ++step) {
+    Words codes[kPanels];
+    for (int p = 0; p < kPanels; ++p) codes[p] = load<Words>(lines[p] + 64 * step);
+    for (int t = 0; t < kTokens; ++t) {
+      const Quad quad = load_quad(a[t] + 4 * step);
+      for (int p = 0; p < kPanels; ++p) {
+        if constexpr (has_bytes(kGrid)) {
+          add_bytes(sums[p][t], codes[p], quad);
+        } else {
+          add_codes(partial[p][t], codes[p], quad);
+        }
+      }
+    }
+  }
+  if constexpr (has_bytes(kGrid)) return;
+  for (int p = 0; p < kPanels; ++p) {
+    for (int t = 0; t < kTokens; ++t) sums[p][t] = end_codes(partial[p][t]);
+  }
+}
+
+// Adds the products of 32 k as they lie in a slab: 4-bit codes in 4 lines of 16 rows x 8 k.
+template <Grid kGrid, int kPanels, int kTokens>
+MICA_INLINE void add_packed_32(const std::byte* const (&lines)[kPanels],
+                               const int8_t* const (&a)[kTokens], Ints (&sums)[kPanels][kTokens]) {
+  if constexpr (has_bytes(kGrid)) return add_unpacked_32<kGrid>(lines, a, sums);
+  CodeSums partial[kPanels][kTokens];
+  for (int p = 0; p < kPanels; ++p) {
+    for (int t = 0; t < kTokens; ++t) partial[p][t] = begin_codes(sums[p][t]);
+  }
+#pragma GCC unroll 4
+  for (int step = 0; step < 4; ++step) {
+    Words low[kPanels], high[kPanels];
+    for (int p = 0; p < kPanels; ++p) {
+      const Words line = load<Words>(lines[p] + 64 * step);
+      low[p] = line & 0x0f0f0f0fu;
+      high[p] = (line >> 4) & 0x0f0f0f0fu;
+    }
+    for (int t = 0; t < kTokens; ++t) {
+      const Quad first = load_quad(a[t] + 8 * step), second = load_quad(a[t] + 8 * step + 4);
+      for (int p = 0; p < kPanels; ++p) {
+        add_codes(partial[p][t], low[p], first);
+        add_codes(partial[p][t], high[p], second);
+      }
+    }
+  }
+  for (int p = 0; p < kPanels; ++p) {
+    for (int t = 0; t < kTokens; ++t) sums[p][t] = end_codes(partial[p][t]);
+  }
+}
+
+}  // namespace
+}  // namespace mica::cpu

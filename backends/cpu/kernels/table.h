@@ -1,0 +1,72 @@
+// The table of a kernel translation unit: everything before it compiled with the unit's flags.
+//
+// Included last by kernels_NAME.cpp, after simd/simd_NAME.h.
+#pragma once
+
+#include "backends/cpu/kernels/attention_piece.h"
+#include "backends/cpu/kernels/decoded_products.h"
+#include "backends/cpu/kernels/pointwise.h"
+#include "backends/cpu/kernels/quantize.h"
+#include "backends/cpu/kernels/row_products.h"
+#include "backends/cpu/kernels/stream_products.h"
+#include "backends/cpu/kernels/tile_products.h"
+
+namespace mica::cpu {
+namespace {
+
+template <Grid kGrid>
+void coded_products(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
+                    std::byte* scratch) {
+  if (tokens <= kStreamTokens) return stream_products<kGrid>(w, x, tokens, y);
+  tile_products<kGrid>(w, x, tokens, y, scratch);
+}
+
+void multiply(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
+              std::byte* scratch) {
+  switch (w.format) {
+    case Format::kQ4:
+      return coded_products<Grid::kQ4>(w, x, tokens, y, scratch);
+    case Format::kQ4s:
+      return coded_products<Grid::kQ4s>(w, x, tokens, y, scratch);
+    case Format::kQ4m:
+      return coded_products<Grid::kQ4m>(w, x, tokens, y, scratch);
+    case Format::kQ8:
+      return coded_products<Grid::kQ8>(w, x, tokens, y, scratch);
+  }
+}
+
+void multiply_decoded(const Panels& w, const ConstMatrix& x, int64_t tokens, const Matrix& y,
+                      std::byte* scratch) {
+  switch (w.format) {
+    case Format::kQ4:
+      return decoded_products<Grid::kQ4>(w, x, tokens, y, scratch);
+    case Format::kQ4s:
+      return decoded_products<Grid::kQ4s>(w, x, tokens, y, scratch);
+    case Format::kQ4m:
+      return decoded_products<Grid::kQ4m>(w, x, tokens, y, scratch);
+    case Format::kQ8:
+      return decoded_products<Grid::kQ8>(w, x, tokens, y, scratch);
+  }
+}
+
+constexpr Kernels make_table(const char* isa) {
+  return {.isa = isa,
+          .rms_norm = rms_norm,
+          .quantize = quantize,
+          .multiply = multiply,
+          .multiply_decoded = multiply_decoded,
+          .multiply_rows = multiply_rows,
+          .widen = widen,
+          .store = store_products,
+          .add = add_products,
+          .gate = gate_products,
+          .rotate = rotate,
+          .store_key = store_key,
+          .store_value = store_value,
+          .attend = attend,
+          .merge = merge_piece,
+          .finish_attention = finish_attention};
+}
+
+}  // namespace
+}  // namespace mica::cpu

@@ -1,0 +1,167 @@
+// Products for many tokens: a stripe of panels is unpacked to bytes, a block of K at a time, and
+// used by all tokens in register tiles. Bound by the integer units.
+//
+// Floats between the blocks of K are kept in y; the chain of each output is the same as for one
+// token.
+#pragma once
+
+#include "backends/cpu/kernels/panel_terms.h"
+
+namespace mica::cpu {
+namespace {
+
+constexpr int64_t kBlockCols = 512;  // unpacked: 8 KB a panel, 24 KB a stripe, within the L1 cache
+constexpr int64_t kBlockBytes = kBlockCols * kLanes;
+constexpr int64_t kBlockGroups = kBlockCols / 32;
+
+// What 4-bit codes become when unpacked.
+constexpr Grid unpacked(Grid grid) {
+  if (!kFoldsCodes || grid == Grid::kQ8) return grid;
+  return grid == Grid::kQ4m ? Grid::kQ8m : Grid::kQ8;
+}
+
+// Unpacked codes in lines of 16 rows x 4 k, in the order of k.
+struct Stripe {
+  alignas(64) std::byte codes[kStripePanels][kBlockBytes];
+  struct GroupTerms {
+    alignas(64) float scale[kLanes];
+    alignas(64) int32_t offset[kLanes];  // of zero, or bits of the minimum
+  } terms[kBlockGroups][kStripePanels];
+};
+static_assert(sizeof(Stripe) <= kProductScratchBytes);
+
+// What is added to a group's unpacked codes to give bytes of bias 128: (8 * code - zero) + 128,
+// (code - 8) + 128, code + 128. No byte overflows, so lanes of 32 bits do.
+template <Grid kGrid>
+MICA_INLINE Words byte_offset(const Terms<kGrid>& terms) {
+  if constexpr (kGrid == Grid::kQ4) {
+    return as<Words>(splat<Ints>(128) - terms.zero) * splat<Words>(0x01010101u);
+  }
+  return splat<Words>(kGrid == Grid::kQ4s ? 0x78787878u : 0x80808080u);
+}
+
+// Codes of one group: `lines` of 8 k become twice as many lines of 4 k.
+template <Grid kGrid>
+MICA_INLINE void unpack_codes(const std::byte* from, int lines, const Terms<kGrid>& terms,
+                              std::byte* to) {
+  constexpr int kShift = kFoldsCodes && kGrid == Grid::kQ4 ? 3 : 0;  // 8 * code
+  constexpr uint32_t kMask = 0x0f0f0f0fu << kShift;
+  const Words offset = kFoldsCodes ? byte_offset(terms) : Words{};
+  for (int i = 0; i < lines; ++i, from += 64, to += 128) {
+    const Words line = load<Words>(from);
+    store(to, ((line << kShift) & kMask) + offset);
+    store(to + 64, ((line >> (4 - kShift)) & kMask) + offset);
+  }
+}
+
+// Columns [first, first + cols) of panel p of the stripe.
+template <Grid kGrid>
+MICA_INLINE void unpack_panel(const Panels& w, const std::byte* slab, int64_t first, int64_t cols,
+                              int p, Stripe& stripe) {
+  const Planes planes = find_planes<kGrid>(slab, w.cols, w.group);
+  for (int64_t k = 0; k < cols; k += w.group) {
+    const Terms<kGrid> terms = load_terms<kGrid>(planes, (first + k) / w.group);
+    auto& place = stripe.terms[k / w.group][p];
+    store(place.scale, terms.scale);
+    if constexpr (has_minimum(kGrid)) store(place.offset, terms.minimum);
+    if constexpr (kGrid == Grid::kQ4 && !kFoldsCodes) store(place.offset, terms.zero);
+    if constexpr (!has_bytes(kGrid)) {
+      unpack_codes(slab + (first + k) * 8, w.group / 8, terms, stripe.codes[p] + k * kLanes);
+    }
+  }
+}
+
+// Adds the products of `groups` groups to y [kTileTokens][16 kPanels].
+template <Grid kGrid, int kPanels>
+void add_tile(const std::byte* const (&codes)[kPanels], const Stripe& stripe, int first_panel,
+              int group, int64_t groups, const CodedInput& x, int64_t cols, const Matrix& y) {
+  constexpr int kTokens = kTileTokens;
+  const std::byte* lines[kPanels];
+  for (int p = 0; p < kPanels; ++p) lines[p] = codes[p];
+  const int8_t* a[kTokens];
+  const InputGroup* input[kTokens];
+  for (int t = 0; t < kTokens; ++t) {
+    a[t] = x.codes + t * cols;
+    input[t] = x.groups + t * (cols / group);
+  }
+  Floats total[kPanels][kTokens];
+  for (int p = 0; p < kPanels; ++p) {
+    for (int t = 0; t < kTokens; ++t) {
+      total[p][t] = load<Floats>(y.data + t * y.stride + p * kLanes);
+    }
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    Ints sums[kPanels][kTokens];
+    for (int t = 0; t < kTokens; ++t) {
+      for (int p = 0; p < kPanels; ++p) sums[p][t] = start_sums<kGrid>(input[t][g]);
+    }
+    for (int k = 0; k < group; k += 32) {
+      add_unpacked_32<kGrid>(lines, a, sums);
+      for (auto& line : lines) line += 32 * kLanes;
+      for (auto& code : a) code += 32;
+    }
+    for (int p = 0; p < kPanels; ++p) {
+      const auto& place = stripe.terms[g][first_panel + p];
+      Terms<kGrid> terms;
+      terms.scale = load<Floats>(place.scale);
+      if constexpr (has_minimum(kGrid)) terms.minimum = load<Floats>(place.offset);
+      if constexpr (kGrid == Grid::kQ4) terms.zero = load<Ints>(place.offset);
+      for (int t = 0; t < kTokens; ++t) {
+        total[p][t] = add_group(sums[p][t], terms, input[t][g], total[p][t]);
+      }
+    }
+  }
+  for (int p = 0; p < kPanels; ++p) {
+    for (int t = 0; t < kTokens; ++t) store(y.data + t * y.stride + p * kLanes, total[p][t]);
+  }
+}
+
+// kPanels panels from w.first on, at most kStripePanels.
+template <Grid kGrid, int kPanels>
+void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x, int64_t tokens,
+                     const Matrix& y, Stripe& stripe) {
+  constexpr int kStep = kPanels < kTilePanels ? kPanels : kTilePanels;
+  static_assert(kPanels % kStep == 0);
+  const int64_t rounded = (tokens + kTokenPadding - 1) / kTokenPadding * kTokenPadding;
+  for (int64_t t = 0; t < rounded; ++t) {
+    for (int p = 0; p < kPanels; ++p) store(y.data + t * y.stride + p * kLanes, Floats{});
+  }
+  for (int64_t k = 0; k < w.cols; k += kBlockCols) {
+    const int64_t cols = w.cols - k < kBlockCols ? w.cols - k : kBlockCols;
+    const std::byte* codes[kPanels];
+    for (int p = 0; p < kPanels; ++p) {
+      unpack_panel<kGrid>(w, slab + p * w.stride, k, cols, p, stripe);
+      codes[p] = has_bytes(kGrid) ? slab + p * w.stride + k * kLanes : stripe.codes[p];
+    }
+    for (int64_t t = 0; t < rounded; t += kTileTokens) {
+      const CodedInput tile{x.codes + t * w.cols + k,
+                            x.groups + t * (w.cols / w.group) + k / w.group};
+      for (int p = 0; p < kPanels; p += kStep) {
+        const std::byte* tile_codes[kStep];
+        for (int i = 0; i < kStep; ++i) tile_codes[i] = codes[p + i];
+        add_tile<unpacked(kGrid)>(tile_codes, stripe, p, w.group, cols / w.group, tile, w.cols,
+                                  {y.data + t * y.stride + p * kLanes, y.stride});
+      }
+    }
+  }
+}
+
+template <Grid kGrid>
+void tile_products(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
+                   std::byte* scratch) {
+  Stripe& stripe = *reinterpret_cast<Stripe*>(scratch);
+  int64_t p = 0;
+  const auto at = [&](int64_t panel) { return Matrix{y.data + panel * kLanes, y.stride}; };
+  for (; p + kStripePanels <= w.count; p += kStripePanels) {
+    multiply_stripe<kGrid, kStripePanels>(w, w.first + p * w.stride, x, tokens, at(p), stripe);
+  }
+  if (w.count - p == 2) {
+    multiply_stripe<kGrid, 2>(w, w.first + p * w.stride, x, tokens, at(p), stripe);
+  }
+  if (w.count - p == 1) {
+    multiply_stripe<kGrid, 1>(w, w.first + p * w.stride, x, tokens, at(p), stripe);
+  }
+}
+
+}  // namespace
+}  // namespace mica::cpu

@@ -1,0 +1,225 @@
+#include "backends/cpu/linear.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "backends/cpu/formats.h"
+
+namespace mica::cpu {
+namespace {
+
+constexpr int64_t kMinGroup = 32;
+// Tokens whose products are kept between the blocks of K; with kStripePanels 48 KB.
+constexpr int64_t kBlockTokens = 256;
+// Panels whose products are kept for few tokens: long enough to stream.
+constexpr int64_t kStreamPanels = 12;
+constexpr int64_t kProductFloats =
+    std::max(kBlockTokens * kStripePanels * kPanelRows, kStreamTokens* kStreamPanels* kPanelRows);
+
+int64_t panel_count(const Weight& weight) {
+  return (weight.rows + kPanelRows - 1) / kPanelRows;
+}
+
+// Bytes that 16 rows are read from.
+int64_t panel_bytes(const Weight& weight) {
+  const auto stride = static_cast<int64_t>(weight.slab_stride);
+  return weight.dtype.layout == TensorLayout::kPanels ? stride : stride * kPanelRows;
+}
+
+// The units of work: a linear's panels, or pairs of panels with kGate.
+struct Unit {
+  int64_t count;
+  int64_t bytes;
+};
+Unit unit_of(const LinearStep& step, size_t linear) {
+  const Weight& weight = *step.linears[linear].weight;
+  Unit unit{panel_count(weight), panel_bytes(weight)};
+  if (step.end == LinearEnd::kGate) unit.bytes += panel_bytes(*step.linears[1].weight);
+  return unit;
+}
+size_t unit_kinds(const LinearStep& step) {
+  return step.end == LinearEnd::kGate ? 1 : step.linears.size();
+}
+
+int64_t token_count(const LinearStep& step) {
+  return step.rows.empty() ? step.x.rows() : static_cast<int64_t>(step.rows.size());
+}
+
+template <class T>
+T* as(const AlignedBuffer& buffer) {
+  return reinterpret_cast<T*>(buffer.data());
+}
+
+}  // namespace
+
+LinearRunner::LinearRunner(ThreadPool& pool, const Kernels& kernels, Activations activations)
+    : pool_(pool), kernels_(kernels), activations_(activations), threads_(pool.size()) {}
+
+uint64_t LinearRunner::InputMemory::allocate(int64_t tokens, int64_t cols) {
+  const auto padded = static_cast<uint64_t>(tokens + kTokenPadding - 1);
+  const auto elements = padded * static_cast<uint64_t>(cols);
+  codes = AlignedBuffer(elements);
+  groups = AlignedBuffer(elements / kMinGroup * sizeof(InputGroup));
+  normalized = AlignedBuffer(elements * sizeof(float));
+  return codes.bytes() + groups.bytes() + normalized.bytes();
+}
+
+LinearRunner::Input LinearRunner::InputMemory::input() const {
+  return {as<int8_t>(codes), as<InputGroup>(groups), as<float>(normalized), {}};
+}
+
+uint64_t LinearRunner::reserve(const StepLimits& limits) {
+  uint64_t bytes = shared_.allocate(std::max(limits.tokens, limits.logit_rows), limits.input_cols);
+  for (ThreadMemory& memory : threads_) {
+    bytes += memory.input.allocate(kStreamTokens, limits.input_cols);
+    memory.row = AlignedBuffer(limits.input_cols * sizeof(float));
+    memory.scratch = AlignedBuffer(kProductScratchBytes);
+    for (AlignedBuffer& products : memory.products) {
+      products = AlignedBuffer(kProductFloats * sizeof(float));
+      bytes += products.bytes();
+    }
+    bytes += memory.row.bytes() + memory.scratch.bytes();
+  }
+  return bytes;
+}
+
+void LinearRunner::run(const LinearStep& step) {
+  if (token_count(step) == 0) return;
+  pool_.run([&](int thread) { run_share(step, prepare(step, thread), thread); });
+}
+
+bool LinearRunner::takes_codes(const Weight& weight) const {
+  return activations_ == Activations::kInt8 && weight.dtype.layout == TensorLayout::kPanels;
+}
+
+LinearRunner::Input LinearRunner::prepare(const LinearStep& step, int thread) {
+  const int64_t tokens = token_count(step);
+  const bool alone = tokens <= kStreamTokens;
+  ThreadMemory& memory = threads_[thread];
+  Input input = alone ? memory.input.input() : shared_.input();
+  const auto& linears = step.linears;
+  const auto codes = [&](const Linear& linear) { return takes_codes(*linear.weight); };
+  if (std::none_of(linears.begin(), linears.end(), codes)) input.codes = nullptr;
+  if (std::all_of(linears.begin(), linears.end(), codes)) input.normalized = nullptr;
+
+  input.floats = {input.normalized, step.x.row_size()};
+  if (step.norm.weight.empty() && step.rows.empty()) {
+    input.floats.data = step.x.data();
+    input.normalized = nullptr;
+  }
+  const Range range = alone ? Range{0, tokens} : split_range(tokens, pool_.size(), thread);
+  for (int64_t t = range.begin; t < range.end; ++t) {
+    prepare_row(step, t, input, as<float>(memory.row));
+  }
+  if (!alone) pool_.barrier();
+  return input;
+}
+
+void LinearRunner::prepare_row(const LinearStep& step, int64_t token, const Input& input,
+                               float* row) {
+  const int64_t cols = step.x.row_size();
+  const float* x = step.x.row(step.rows.empty() ? token : step.rows[token]);
+  if (input.normalized) row = input.normalized + token * cols;
+  if (!step.norm.weight.empty()) {
+    kernels_.rms_norm(x, step.norm.weight.data(), cols, step.norm.epsilon, row);
+    x = row;
+  } else if (input.normalized) {
+    std::memcpy(row, x, cols * sizeof(float));
+  }
+  if (!input.codes) return;
+  const auto& linears = step.linears;
+  const auto coded = std::find_if(linears.begin(), linears.end(), [&](const Linear& linear) {
+    return takes_codes(*linear.weight);
+  });
+  const int group = coded->weight->dtype.group;
+  kernels_.quantize(x, cols, group, input.codes + token * cols,
+                    input.groups + token * (cols / group));
+}
+
+// The thread's part of all bytes, in whole units.
+void LinearRunner::run_share(const LinearStep& step, const Input& input, int thread) {
+  int64_t total = 0;
+  for (size_t i = 0; i < unit_kinds(step); ++i) {
+    total += unit_of(step, i).count * unit_of(step, i).bytes;
+  }
+  const Range bytes = split_range(total, pool_.size(), thread);
+  int64_t offset = 0;
+  for (size_t i = 0; i < unit_kinds(step); ++i) {
+    const Unit unit = unit_of(step, i);
+    // Units that begin in the part.
+    const auto first = [&](int64_t byte) {
+      return std::clamp<int64_t>((byte - offset + unit.bytes - 1) / unit.bytes, 0, unit.count);
+    };
+    run_panels(step, input, i, {first(bytes.begin), first(bytes.end)}, threads_[thread]);
+    offset += unit.count * unit.bytes;
+  }
+}
+
+void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t linear,
+                              Range panels, ThreadMemory& memory) {
+  const Linear& first = step.linears[linear];
+  const bool gated = step.end == LinearEnd::kGate;
+  const int64_t tokens = token_count(step);
+  const int64_t width = tokens <= kStreamTokens ? kStreamPanels : kStripePanels;
+  for (int64_t t = 0; t < tokens; t += kBlockTokens) {
+    const Range block{t, std::min(tokens, t + kBlockTokens)};
+    for (int64_t p = panels.begin; p < panels.end; p += width) {
+      const Range part{p, std::min(panels.end, p + width)};
+      const int64_t row = p * kPanelRows, rows = first.weight->rows;
+      const auto multiply_into = [&](const Linear& factor, const AlignedBuffer& products) {
+        const Matrix y =
+            multiply(*factor.weight, input, part, block, products, memory.scratch.data());
+        return ConstMatrix{y.data, y.stride};
+      };
+      Finish finish{.tokens = block.end - block.begin,
+                    .count = std::min(rows, part.end * kPanelRows) - row,
+                    .y = multiply_into(first, memory.products[0]),
+                    .bias = first.bias ? first.bias + row : nullptr,
+                    .up = {},
+                    .up_bias = nullptr,
+                    .out = {first.out + t * rows + row, rows}};
+      if (gated) {
+        const Linear& second = step.linears[1];
+        finish.up = multiply_into(second, memory.products[1]);
+        finish.up_bias = second.bias ? second.bias + row : nullptr;
+        kernels_.gate(finish);
+      } else if (step.end == LinearEnd::kAdd) {
+        kernels_.add(finish);
+      } else {
+        kernels_.store(finish);
+      }
+    }
+  }
+}
+
+Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range panels, Range tokens,
+                              const AlignedBuffer& products, std::byte* scratch) {
+  const int64_t cols = weight.cols, count = tokens.end - tokens.begin;
+  const Matrix y{as<float>(products), (panels.end - panels.begin) * kPanelRows};
+  const ConstMatrix x{input.floats.data + tokens.begin * cols, input.floats.stride};
+  if (weight.dtype.layout == TensorLayout::kRows) {
+    const int64_t row = panels.begin * kPanelRows;
+    kernels_.multiply_rows({.format = *find_row_format(weight.dtype),
+                            .cols = cols,
+                            .first = weight.data + row * weight.slab_stride,
+                            .count = std::min(weight.rows, panels.end * kPanelRows) - row},
+                           x, count, y);
+    return y;
+  }
+  const Panels part{.format = *find_format(weight.dtype),
+                    .group = weight.dtype.group,
+                    .cols = cols,
+                    .first = weight.data + panels.begin * weight.slab_stride,
+                    .stride = weight.slab_stride,
+                    .count = panels.end - panels.begin};
+  if (!takes_codes(weight)) {
+    kernels_.multiply_decoded(part, x, count, y, scratch);
+    return y;
+  }
+  const int64_t groups = cols / weight.dtype.group;
+  kernels_.multiply(part, {input.codes + tokens.begin * cols, input.groups + tokens.begin * groups},
+                    count, y, scratch);
+  return y;
+}
+
+}  // namespace mica::cpu

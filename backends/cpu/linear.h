@@ -1,0 +1,84 @@
+// Products of activations with weights: norm, quantization, all projections of one input and what
+// follows them (bias, residual, gate) in one parallel region.
+//
+// Every thread computes the rows of its share of the weights' bytes for all tokens. With few tokens
+// each thread normalizes and quantizes the whole input for itself, which costs less than to wait
+// for another; with many they share the tokens and meet at a barrier.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "backends/cpu/kernels/kernels.h"
+#include "lib/backend/backend.h"
+#include "lib/base/aligned_buffer.h"
+#include "lib/base/thread_pool.h"
+
+namespace mica::cpu {
+
+struct Linear {
+  const Weight* weight = nullptr;  // [N, K]
+  const float* bias = nullptr;     // [N] or null
+  float* out = nullptr;            // [T, N]
+};
+
+enum class LinearEnd {
+  kStore,  // out = y + bias
+  kAdd,    // out += y + bias
+  kGate,   // out of the first = activation(first) * second
+};
+
+struct LinearStep {
+  View<const float> x;            // [rows, K]
+  std::span<const int32_t> rows;  // the rows of x that are tokens; empty: all
+  RmsNorm norm;
+  std::span<const Linear> linears;
+  LinearEnd end = LinearEnd::kStore;
+};
+
+class LinearRunner {
+ public:
+  LinearRunner(ThreadPool& pool, const Kernels& kernels, Activations activations);
+
+  // Makes room for steps up to `limits`; returns the bytes held.
+  uint64_t reserve(const StepLimits& limits);
+  void run(const LinearStep& step);
+
+ private:
+  // An input row by row, normalized: as codes, as floats or both.
+  struct Input {
+    int8_t* codes = nullptr;       // [T, K]
+    InputGroup* groups = nullptr;  // [T, K / group]
+    float* normalized = nullptr;   // [T, K]
+    ConstMatrix floats{};          // normalized, or x itself
+  };
+  // Where an input is made.
+  struct InputMemory {
+    AlignedBuffer codes, groups, normalized;
+    uint64_t allocate(int64_t tokens, int64_t cols);
+    Input input() const;
+  };
+  struct ThreadMemory {
+    InputMemory input;  // of few tokens
+    AlignedBuffer row;
+    AlignedBuffer products[2];  // [tokens, rows] of a block
+    AlignedBuffer scratch;
+  };
+
+  Input prepare(const LinearStep& step, int thread);
+  void prepare_row(const LinearStep& step, int64_t token, const Input& input, float* row);
+  void run_share(const LinearStep& step, const Input& input, int thread);
+  void run_panels(const LinearStep& step, const Input& input, size_t linear, Range panels,
+                  ThreadMemory& memory);
+  Matrix multiply(const Weight& weight, const Input& input, Range panels, Range tokens,
+                  const AlignedBuffer& products, std::byte* scratch);
+  bool takes_codes(const Weight& weight) const;
+
+  ThreadPool& pool_;
+  const Kernels& kernels_;
+  const Activations activations_;
+  InputMemory shared_;
+  std::vector<ThreadMemory> threads_;
+};
+
+}  // namespace mica::cpu
