@@ -71,8 +71,10 @@ class GgufImporter : public Importer {
   uint64_t source_bytes() const override { return total_bytes(files_); }
 
   void read_floats(size_t index, int64_t first, int64_t rows, float* out) const override {
-    const Place& place = check_rows(index, first, rows);
-    const int64_t cols = model_.tensors[index].cols;
+    const SourceTensor& tensor = model_.tensors.at(index);
+    check_rows(tensor, first, rows);
+    const Place& place = places_[index];
+    const int64_t cols = tensor.cols;
     std::vector<uint8_t> codes;
     std::vector<float> scales;  // and minimums behind them
     const GgufType& type = *place.type;
@@ -95,8 +97,9 @@ class GgufImporter : public Importer {
   }
 
   void read_grid(size_t index, int64_t first, int64_t rows, GridRows& out) const override {
-    const Place& place = check_rows(index, first, rows);
-    const SourceTensor& tensor = model_.tensors[index];
+    const SourceTensor& tensor = model_.tensors.at(index);
+    check_rows(tensor, first, rows);
+    const Place& place = places_[index];
     if (tensor.grid.bits == 0) {
       throw Error(ErrorCode::kUsage, fmt::format("tensor '{}' of type {} is not read on a grid",
                                                  tensor.source_name, tensor.source_type));
@@ -126,16 +129,6 @@ class GgufImporter : public Importer {
     bool permuted_rows = false;  // of a matrix
     bool permuted_cols = false;  // of a bias
   };
-
-  const Place& check_rows(size_t index, int64_t first, int64_t rows) const {
-    const SourceTensor& tensor = model_.tensors.at(index);
-    if (first < 0 || rows < 0 || first > tensor.rows - rows) {
-      throw Error(ErrorCode::kUsage,
-                  fmt::format("tensor '{}': rows {} to {} of {} were asked for", tensor.source_name,
-                              first, first + rows, tensor.rows));
-    }
-    return places_[index];
-  }
 
   const std::byte* row_data(const Place& place, int64_t row, int64_t cols) const {
     const int64_t row_bytes = cols / place.type->block_weights * place.type->block_bytes;

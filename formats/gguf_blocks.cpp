@@ -3,6 +3,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "formats/float_rows.h"
 #include "lib/base/half.h"
 
 namespace mica {
@@ -209,22 +210,13 @@ void unpack_q6_k(const std::byte* blocks, int64_t count, GridSlice out) {
   }
 }
 
-template <class Bits, float (*to_float)(Bits)>
-void widen(const std::byte* elements, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = to_float(load_block<Bits>(elements, i));
-}
-
-float same(float value) {
-  return value;
-}
-
 constexpr GridKind grid(int bits, int bias, int group, bool has_minimum) {
   return {.bits = bits, .bias = bias, .group = group, .has_minimum = has_minimum};
 }
 
 constexpr GgufType kTypes[] = {
-    {0, "F32", 1, 4, {}, false, nullptr, widen<float, same>},
-    {1, "F16", 1, 2, {}, false, nullptr, widen<uint16_t, f16_to_f32>},
+    {0, "F32", 1, 4, {}, false, nullptr, widen_f32},
+    {1, "F16", 1, 2, {}, false, nullptr, widen_f16},
     {2, "Q4_0", 32, sizeof(BlockQ4_0), grid(4, 8, 32, false), true, unpack_q4_0, nullptr},
     {3, "Q4_1", 32, sizeof(BlockQ4_1), grid(4, 0, 32, true), true, unpack_q4_1, nullptr},
     {6, "Q5_0", 32, sizeof(BlockQ5_0), grid(5, 16, 32, false), true, unpack_q5_0, nullptr},
@@ -233,7 +225,7 @@ constexpr GgufType kTypes[] = {
     {12, "Q4_K", 256, sizeof(BlockQ4_K), grid(4, 0, 32, true), true, unpack_q4_k, nullptr},
     {13, "Q5_K", 256, sizeof(BlockQ5_K), grid(5, 0, 32, true), false, unpack_q5_k, nullptr},
     {14, "Q6_K", 256, sizeof(BlockQ6_K), grid(6, 32, 16, false), false, unpack_q6_k, nullptr},
-    {30, "BF16", 1, 2, {}, false, nullptr, widen<uint16_t, bf16_to_f32>},
+    {30, "BF16", 1, 2, {}, false, nullptr, widen_bf16},
 };
 
 // By number; those that Mica cannot read are here to be refused by name.

@@ -121,6 +121,10 @@ SourceConfig read_gguf_config(const GgufFile& file, const GgufTensor* rope_freqs
   SourceConfig config;
   config.architecture = read_architecture(file);
   config.name = model_name(file);
+  if (config.architecture == "qwen2") {
+    config.qkv_bias = Biases::kAlways;
+    config.attention_out_bias = config.feed_forward_bias = Biases::kNever;
+  }
   const Keys keys(file, config.architecture);
   keys.refuse_unless_zero("expert_count", "a mixture of experts is");
   config.layers = keys.required("block_count");

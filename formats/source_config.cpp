@@ -70,45 +70,38 @@ struct Shape {
 struct ExpectedTensor {
   Role role;
   Shape shape;
-  bool required;
+  Biases presence = Biases::kAlways;
 };
 
-// Those of one layer. Biases that an architecture leaves open may be absent, but then in all
-// layers.
 std::vector<ExpectedTensor> expected_in_layer(const SourceConfig& c) {
   const int64_t q = c.heads * c.head_size;
   const int64_t kv = c.kv_heads * c.head_size;
-  const bool qwen2 = c.architecture == "qwen2";
-  std::vector<ExpectedTensor> expected = {
-      {Role::kAttnNorm, {1, c.hidden_size}, true},
-      {Role::kAttnQ, {q, c.hidden_size}, true},
-      {Role::kAttnK, {kv, c.hidden_size}, true},
-      {Role::kAttnV, {kv, c.hidden_size}, true},
-      {Role::kAttnOut, {c.hidden_size, q}, true},
-      {Role::kAttnQBias, {1, q}, qwen2},
-      {Role::kAttnKBias, {1, kv}, qwen2},
-      {Role::kAttnVBias, {1, kv}, qwen2},
-      {Role::kFfnNorm, {1, c.hidden_size}, true},
-      {Role::kFfnGate, {c.feed_forward_size, c.hidden_size}, true},
-      {Role::kFfnUp, {c.feed_forward_size, c.hidden_size}, true},
-      {Role::kFfnDown, {c.hidden_size, c.feed_forward_size}, true},
+  return {
+      {Role::kAttnNorm, {1, c.hidden_size}},
+      {Role::kAttnQ, {q, c.hidden_size}},
+      {Role::kAttnK, {kv, c.hidden_size}},
+      {Role::kAttnV, {kv, c.hidden_size}},
+      {Role::kAttnOut, {c.hidden_size, q}},
+      {Role::kAttnQBias, {1, q}, c.qkv_bias},
+      {Role::kAttnKBias, {1, kv}, c.qkv_bias},
+      {Role::kAttnVBias, {1, kv}, c.qkv_bias},
+      {Role::kAttnOutBias, {1, c.hidden_size}, c.attention_out_bias},
+      {Role::kFfnNorm, {1, c.hidden_size}},
+      {Role::kFfnGate, {c.feed_forward_size, c.hidden_size}},
+      {Role::kFfnUp, {c.feed_forward_size, c.hidden_size}},
+      {Role::kFfnDown, {c.hidden_size, c.feed_forward_size}},
+      {Role::kFfnGateBias, {1, c.feed_forward_size}, c.feed_forward_bias},
+      {Role::kFfnUpBias, {1, c.feed_forward_size}, c.feed_forward_bias},
+      {Role::kFfnDownBias, {1, c.hidden_size}, c.feed_forward_bias},
   };
-  if (!qwen2) {
-    expected.push_back({Role::kAttnOutBias, {1, c.hidden_size}, false});
-    expected.push_back({Role::kFfnGateBias, {1, c.feed_forward_size}, false});
-    expected.push_back({Role::kFfnUpBias, {1, c.feed_forward_size}, false});
-    expected.push_back({Role::kFfnDownBias, {1, c.hidden_size}, false});
-  }
-  return expected;
 }
 
 std::vector<ExpectedTensor> expected_outside(const SourceConfig& c) {
   std::vector<ExpectedTensor> expected = {
-      {Role::kTokenEmbedding, {c.vocabulary_size, c.hidden_size}, true},
-      {Role::kOutputNorm, {1, c.hidden_size}, true},
+      {Role::kTokenEmbedding, {c.vocabulary_size, c.hidden_size}},
+      {Role::kOutputNorm, {1, c.hidden_size}},
   };
-  if (!c.tied_embeddings)
-    expected.push_back({Role::kHead, {c.vocabulary_size, c.hidden_size}, true});
+  if (!c.tied_embeddings) expected.push_back({Role::kHead, {c.vocabulary_size, c.hidden_size}});
   return expected;
 }
 
@@ -220,12 +213,23 @@ void check_tensors(const SourceConfig& config, const std::vector<SourceTensor>& 
     inventory.strike_out(expected, kNoLayer);
   }
   for (const ExpectedTensor& expected : expected_in_layer(config)) {
-    const bool present = expected.required || inventory.has(expected.role, 0);
+    // Biases that are left open may be absent, but then in all layers.
+    const bool present =
+        expected.presence == Biases::kAlways ||
+        (expected.presence == Biases::kOptional && inventory.has(expected.role, 0));
     for (int layer = 0; present && layer < config.layers; ++layer) {
       inventory.strike_out(expected, layer);
     }
   }
   inventory.refuse_rest(config);
+}
+
+void check_rows(const SourceTensor& tensor, int64_t first, int64_t rows) {
+  if (first < 0 || rows < 0 || rows > tensor.rows || first > tensor.rows - rows) {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("tensor '{}': expected rows within {}, found {} rows from row {} on",
+                            tensor.source_name, tensor.rows, rows, first));
+  }
 }
 
 }  // namespace mica

@@ -10,6 +10,9 @@
 
 namespace mica {
 
+// Whether a model has some biases in every layer. kOptional: its tensors tell.
+enum class Biases { kNever, kOptional, kAlways };
+
 struct SourceConfig {
   std::string architecture;  // "llama", "qwen2"
   std::string name;
@@ -32,6 +35,9 @@ struct SourceConfig {
   int64_t rope_original_context_length = 0;
   std::vector<float> rope_factors;  // [rope_size / 2] divisors of the frequencies
   bool tied_embeddings = false;
+  Biases qkv_bias = Biases::kOptional;
+  Biases attention_out_bias = Biases::kOptional;
+  Biases feed_forward_bias = Biases::kOptional;
 
   // The "model" object of FORMAT.md, "Metadata".
   Json to_json() const;
@@ -43,5 +49,8 @@ void check_config(const SourceConfig& config, const std::string& source);
 // Every tensor the configuration asks for is there with its shape, once, and no other is.
 void check_tensors(const SourceConfig& config, const std::vector<SourceTensor>& tensors,
                    const std::string& source);
+
+// Throws Error(kUsage) unless rows [first, first + rows) are there to read.
+void check_rows(const SourceTensor& tensor, int64_t first, int64_t rows);
 
 }  // namespace mica
