@@ -1,41 +1,10 @@
 #include "tests/formats/mica_samples.h"
 
-#include <algorithm>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <cstring>
 
-namespace mica::test {
+#include "tests/formats/mica_exercise.h"
 
-ScratchFolder::ScratchFolder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "mica-test-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  folder_ = pattern;
-}
-
-ScratchFolder::~ScratchFolder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
-}
-
-std::vector<std::string> ScratchFolder::names() const {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
-    names.push_back(entry.path().filename());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write_file(const std::string& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<long>(bytes.size()));
-}
+namespace mica::testing {
 
 std::vector<TensorSpec> tiny_model_specs() {
   std::vector<TensorSpec> specs;
@@ -52,6 +21,12 @@ std::vector<TensorSpec> tiny_model_specs() {
   specs.push_back({.role = Role::kAttnQBias, .layer = 1, .dtype = kF16, .rows = 1, .cols = 20});
   specs.push_back({.role = Role::kTokenEmbedding, .dtype = kQ8g32, .rows = 17, .cols = 32});
   return specs;
+}
+
+std::vector<TensorSpec> one_segment_specs() {
+  return {{.role = Role::kAttnNorm, .layer = 0, .dtype = kF32, .rows = 1, .cols = 32},
+          {.role = Role::kAttnQ, .layer = 0, .dtype = kQ4g32, .rows = 16, .cols = 32},
+          {.role = Role::kAttnQBias, .layer = 0, .dtype = kF16, .rows = 1, .cols = 16}};
 }
 
 Json tiny_model_metadata() {
@@ -79,4 +54,34 @@ void write_model(const std::string& path, std::vector<TensorSpec> specs, const J
   writer.finish(metadata);
 }
 
-}  // namespace mica::test
+FileImage::FileImage(std::string_view bytes)
+    : bytes_(as_bytes(bytes).begin(), as_bytes(bytes).end()) {}
+
+FileImage FileImage::of_model(std::vector<TensorSpec> specs) {
+  const TempFolder folder;
+  write_model(folder.file("model"), std::move(specs), tiny_model_metadata());
+  return FileImage(folder.get("model"));
+}
+
+FileHeader FileImage::header() const {
+  return load_at<FileHeader>(bytes_, 0, "test");
+}
+
+void FileImage::set_header(const FileHeader& header) {
+  std::memcpy(bytes_.data(), &header, sizeof(header));
+}
+
+FileRecord FileImage::record(size_t index) const {
+  return load_at<FileRecord>(bytes_, sizeof(FileHeader) + index * sizeof(FileRecord), "test");
+}
+
+void FileImage::set_record(size_t index, const FileRecord& record) {
+  std::memcpy(bytes_.data() + sizeof(FileHeader) + index * sizeof(FileRecord), &record,
+              sizeof(record));
+}
+
+void FileImage::seal() {
+  testing::seal(bytes_);
+}
+
+}  // namespace mica::testing

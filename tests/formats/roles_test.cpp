@@ -1,7 +1,7 @@
+#include "formats/roles.h"
+
 #include <doctest/doctest.h>
 #include <set>
-
-#include "formats/roles.h"
 
 namespace mica {
 namespace {
