@@ -14,6 +14,7 @@ constexpr std::string_view kHtml =
     "what looks like an HTML page: a download that was answered with a web page";
 constexpr Signature kSignatures[] = {
     {"GGUF", "a GGUF file: `mica convert` makes a .mica file of it"},
+    {"\x89MIC\r\n\x1a\n", "a .mica file"},
     {"\x89MIC", "a .mica file whose line ends were rewritten: copy it again in binary mode"},
     {"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"},
     {"PK\x03\x04",

@@ -251,7 +251,7 @@ EvaluateResult evaluate(const LoadedModel& model, std::string_view text,
   std::optional<OutputFile> saved;
   if (!options.save_kl_base.empty()) {
     saved.emplace(options.save_kl_base);
-    saved->write(kl_base_header(windows, vocabulary));
+    saved->write(as_bytes(kl_base_header(windows, vocabulary)));
   }
   Evaluation evaluation(model, windows, options.kv, base ? &*base : nullptr,
                         saved ? &*saved : nullptr);

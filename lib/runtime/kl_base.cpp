@@ -38,16 +38,14 @@ void write_kl_record(std::span<const float> logits, std::byte* out) {
   }
 }
 
-std::vector<std::byte> kl_base_header(const EvaluationWindows& windows, int64_t vocabulary_size) {
+std::string kl_base_header(const EvaluationWindows& windows, int64_t vocabulary_size) {
   const int32_t counts[] = {static_cast<int32_t>(windows.context),
                             static_cast<int32_t>(vocabulary_size),
                             static_cast<int32_t>(windows.count())};
-  std::vector<std::byte> bytes;
-  const auto append = [&](Bytes part) { bytes.insert(bytes.end(), part.begin(), part.end()); };
-  append(as_bytes(kMagic));
-  append(std::as_bytes(std::span(counts)));
-  append(std::as_bytes(std::span(windows.tokens)));
-  return bytes;
+  std::string header(kMagic);
+  header += as_text(std::as_bytes(std::span(counts)));
+  header += as_text(std::as_bytes(std::span(windows.tokens)));
+  return header;
 }
 
 KlBaseFile::KlBaseFile(const std::string& path, int64_t vocabulary_size)

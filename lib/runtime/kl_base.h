@@ -44,7 +44,7 @@ uint64_t kl_record_bytes(int64_t vocabulary_size);
 // logits: [V]; out: kl_record_bytes(V), aligned to 4.
 void write_kl_record(std::span<const float> logits, std::byte* out);
 // All before the records.
-std::vector<std::byte> kl_base_header(const EvaluationWindows& windows, int64_t vocabulary_size);
+std::string kl_base_header(const EvaluationWindows& windows, int64_t vocabulary_size);
 
 // A base file, mapped and checked; records are read in place, from any number of threads.
 class KlBaseFile {
