@@ -15,9 +15,9 @@ uint64_t padded_rows(const DType& dtype, uint64_t rows) {
 uint64_t slab_stride(const DType& dtype, uint64_t cols, std::string_view what) {
   if (dtype.layout == TensorLayout::kRows) {
     if (dtype.code_bits == 0 || dtype.code_bits % 8 != 0) {
-      throw Error(ErrorCode::kInvalidFile,
-                  std::string(what) + ": expected elements of whole bytes, found " +
-                      std::to_string(dtype.code_bits) + " bits");
+      throw Error(ErrorCode::kInvalidFile, std::string(what) +
+                                               ": expected elements of whole bytes, found " +
+                                               std::to_string(dtype.code_bits) + " bits");
     }
     return checked_mul(cols, uint64_t{dtype.code_bits} / 8, what);
   }
