@@ -21,7 +21,7 @@ struct SourceTensor {
   std::string source_name;  // as the source calls it, for messages
   Role role;
   int layer = kNoLayer;
-  int64_t rows = 0;         // [N, K]; a vector is [1, K]
+  int64_t rows = 0;  // [N, K]; a vector is [1, K]
   int64_t cols = 0;
   std::string source_type;  // "Q4_1", "BF16"
   GridKind grid;            // bits = 0: floats
@@ -29,13 +29,13 @@ struct SourceTensor {
 };
 
 struct ImportedModel {
-  std::string kind;            // "gguf", "huggingface"
-  std::string name;            // file or folder name without its path
-  Json config;                 // the "model" object of FORMAT.md, "Metadata"
-  Json generation;             // the "generation" object
-  Json tokenizer_json;         // as Hugging Face's tokenizer.json; null when the source has none
-  Json special_tokens;         // {"bos": id, "eos": [ids], "pad": id, "unk": id}, absent ones left out
-  std::string chat_template;   // empty when the source has none
+  std::string kind;     // "gguf", "huggingface"
+  std::string name;     // file or folder name without its path
+  Json config;          // the "model" object of FORMAT.md, "Metadata"
+  Json generation;      // the "generation" object
+  Json tokenizer_json;  // as Hugging Face's tokenizer.json; null when the source has none
+  Json special_tokens;  // {"bos": id, "eos": [ids], "pad": id, "unk": id}, absent ones left out
+  std::string chat_template;  // empty when the source has none
   std::string chat_template_source;
   std::vector<SourceTensor> tensors;
   std::vector<std::string> notes;  // settings ignored, tensors skipped: shown, never hidden
@@ -48,16 +48,17 @@ class Importer {
 
   // Rows [first, first + rows) of tensor `index` of model().tensors as floats, out: [rows, cols].
   virtual void read_floats(size_t index, int64_t first, int64_t rows, float* out) const = 0;
-  // The same rows on their grid; only where tensors[index].grid.bits > 0. Reuses the vectors of `out`.
+  // The same rows on their grid; only where tensors[index].grid.bits > 0. Reuses `out`'s
+  // vectors.
   virtual void read_grid(size_t index, int64_t first, int64_t rows, GridRows& out) const = 0;
   // XXH3-128 over all bytes of the source's weight files in order, names left out.
   virtual Hash128 hash(const Progress& progress) const = 0;
   virtual uint64_t source_bytes() const = 0;
 };
 
-// `source`: a .gguf file (the first one of a split set), a model folder, or a Hugging Face cache name
-// ORG/NAME[@revision]. Throws Error(kRuntime) when there is no such thing, Error(kInvalidFile),
-// Error(kUnsupported).
+// `source`: a .gguf file (the first one of a split set), a model folder, or a Hugging Face cache
+// name ORG/NAME[@revision]. Throws Error(kRuntime) when there is no such thing,
+// Error(kInvalidFile), Error(kUnsupported).
 std::unique_ptr<Importer> open_source(const std::string& source, const LogSink& log);
 
 }  // namespace mica

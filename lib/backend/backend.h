@@ -1,8 +1,8 @@
 // What a device must be able to do: about a dozen fused operations over views.
 //
 // Calls on one Backend are ordered and come from one thread at a time; an operation is complete, or
-// behaves as if it were for the next one, when it returns. All views and weights point into memory of
-// that backend. Memory comes from allocate(); a step's scratch memory is sized in advance by
+// behaves as if it were for the next one, when it returns. All views and weights point into memory
+// of that backend. Memory comes from allocate(); a step's scratch memory is sized in advance by
 // reserve(), so that operations never allocate. Arguments are trusted (lib/model has checked them).
 //
 // Shapes: T tokens, D model, H heads, K kv heads, E head size, V vocabulary, F feed-forward.
@@ -85,7 +85,8 @@ struct BatchSegment {
   std::span<const int32_t> blocks;  // block table: block of positions 16 i .. 16 i + 15
 };
 
-// Cosine and sine of each row's rotation angles; pairs are (i, i + size/2), as in Hugging Face models.
+// Cosine and sine of each row's rotation angles; pairs are (i, i + size/2), as in Hugging Face
+// models.
 struct RopeTable {
   View<const float> cosine;  // [T, size / 2]
   View<const float> sine;    // [T, size / 2]
@@ -93,8 +94,8 @@ struct RopeTable {
 
 // Rotates q in place, rotates k, and stores k and v in the cache. (RoPE, arXiv:2104.09864)
 struct RopeStoreArgs {
-  View<float> q;  // [T, H, E]
-  View<float> k;  // [T, K, E]; overwritten by its rotated values
+  View<float> q;        // [T, H, E]
+  View<float> k;        // [T, K, E]; overwritten by its rotated values
   View<const float> v;  // [T, K, E]
   RopeTable rope;
   KvLayer kv;
@@ -122,10 +123,10 @@ struct LogitsArgs {
 
 // The largest step that will be run, for scratch memory.
 struct StepLimits {
-  int64_t tokens = 0;      // T
-  int64_t logit_rows = 0;  // R
-  int64_t input_cols = 0;  // largest K of a weight
-  int64_t output_rows = 0; // largest N but the head's
+  int64_t tokens = 0;       // T
+  int64_t logit_rows = 0;   // R
+  int64_t input_cols = 0;   // largest K of a weight
+  int64_t output_rows = 0;  // largest N but the head's
   int64_t heads = 0;
   int64_t head_size = 0;
   int64_t context = 0;  // positions

@@ -2,8 +2,8 @@
 //
 // A cache block holds 16 positions of one layer: for each kv head its keys, then its values.
 //
-//   keys    panel lines: one 64-byte line is 16 positions x 4 bytes of channels (2 f16, 1 f32), so that
-//           scores of 16 positions come from E * element / 4 lines in order
+//   keys    panel lines: one 64-byte line is 16 positions x 4 bytes of channels (2 f16, 1 f32), so
+//           that scores of 16 positions come from E * element / 4 lines in order
 //           byte (line * 16 + position) * 4: channels line * 4 / element .. of that position
 //   values  [16, E] row-major
 //
