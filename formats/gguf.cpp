@@ -254,8 +254,8 @@ std::unique_ptr<Importer> open_gguf(const std::string& path) {
   const GgufFile file = GgufFile::parse(files[0].bytes, path);
   const uint64_t count = part_count(file);
   if (count > 1) {
-    files.clear();
     const std::string stem = split_stem(path, file, count);
+    files.clear();
     for (uint64_t i = 0; i < count; ++i)
       files.push_back(SourceFile::open(stem + part_suffix(i, count)));
   }
