@@ -1,0 +1,3 @@
+CONTEXT={}
+SNIPPETS=[]
+REFUSED=[]
