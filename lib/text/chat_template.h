@@ -2,8 +2,8 @@
 // transformers' apply_chat_template renders it (sandboxed jinja2 with trim_blocks, lstrip_blocks,
 // loop controls, tojson without HTML escaping, raise_exception, strftime_now, {% generation %}).
 //
-// A template is untrusted code: parsing and rendering have depth, step and output budgets and always
-// end. A ChatTemplate is immutable; render may be called from several threads.
+// A template is untrusted code: parsing and rendering have depth, step and output budgets and
+// always end. A ChatTemplate is immutable; render may be called from several threads.
 #pragma once
 
 #include <memory>
@@ -18,9 +18,9 @@ namespace mica {
 
 struct RenderedChat {
   std::string text;
-  // Sorted, disjoint byte ranges of `text` that come from message contents (strings inside `messages`
-  // under the keys "content", "reasoning_content" and "text"): special-token spellings in there are
-  // plain text to the tokenizer.
+  // Sorted, disjoint byte ranges of `text` that come from message contents (strings inside
+  // `messages` under the keys "content", "reasoning_content" and "text"): special-token spellings
+  // in there are plain text to the tokenizer.
   std::vector<TextSpan> content_spans;
 };
 
@@ -33,8 +33,8 @@ class ChatTemplate {
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
   ~ChatTemplate();
 
-  // `context` holds messages, add_generation_prompt, bos_token, eos_token, tools, ... as the template
-  // expects. A raise_exception() of the template is Error(kUsage) with its message.
+  // `context` holds messages, add_generation_prompt, bos_token, eos_token, tools, ... as the
+  // template expects. A raise_exception() of the template is Error(kUsage) with its message.
   RenderedChat render(const Json& context) const;
 
  private:

@@ -4,6 +4,53 @@
 #include <fmt/format.h>
 
 namespace mica::jinja {
+namespace {
+
+// Takes the argument of that name out, or gives missing.
+Value take_named(Arguments& arguments, const std::string& name) {
+  const auto found = std::find_if(arguments.named.begin(), arguments.named.end(),
+                                  [&](const auto& argument) { return argument.first == name; });
+  if (found == arguments.named.end()) return Value::missing();
+  const Value value = found->second;
+  arguments.named.erase(found);
+  return value;
+}
+
+// Sets the parameters of a macro in their order (missing where nothing was given), then the special
+// names that its body reads.
+void bind_arguments(Budget& budget, const MacroDefinition& definition, Arguments arguments,
+                    Scope& scope) {
+  const std::vector<MacroParameter>& parameters = definition.parameters;
+  const size_t given = std::min(arguments.positional.size(), parameters.size());
+  budget.charge(parameters.size() * (1 + arguments.named.size()));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    scope.names.emplace_back(parameters[i].name, i < given
+                                                     ? arguments.positional[i]
+                                                     : take_named(arguments, *parameters[i].name));
+  }
+  if (definition.caller) {
+    const Value caller = take_named(arguments, "caller");
+    const bool has_none = caller.is_missing() || caller.is(Type::kNone);
+    scope.set(definition.caller, has_none ? Value::undefined("No caller defined") : caller);
+  }
+  if (definition.kwargs) {
+    Entries entries;
+    for (auto& [name, value] : arguments.named) entries.emplace_back(Value(name), std::move(value));
+    scope.set(definition.kwargs, Value(std::make_shared<Dict>(std::move(entries))));
+  } else if (!arguments.named.empty()) {
+    fail(fmt::format("macro '{}' takes no argument '{}'", definition.name,
+                     arguments.named.front().first));
+  }
+  if (definition.varargs) {
+    const auto rest = arguments.positional.begin() + static_cast<std::ptrdiff_t>(given);
+    scope.set(definition.varargs, make_tuple(Values(rest, arguments.positional.end())));
+  } else if (arguments.positional.size() > given) {
+    fail(fmt::format("macro '{}' takes {} arguments, {} are given", definition.name,
+                     parameters.size(), arguments.positional.size()));
+  }
+}
+
+}  // namespace
 
 void Scope::set(Symbol name, Value value) {
   for (auto& [known, old] : names) {
@@ -121,50 +168,14 @@ Value Evaluator::call(const Value& callee, Arguments arguments) {
 Value Evaluator::call_macro(const Macro& macro, Arguments arguments) {
   const MacroDefinition& definition = macro.definition;
   const auto scope = std::make_shared<Scope>(macro.scope);
-  const auto take_named = [&](const std::string& name) {
-    for (auto it = arguments.named.begin(); it != arguments.named.end(); ++it) {
-      if (it->first != name) continue;
-      Value value = std::move(it->second);
-      arguments.named.erase(it);
-      return value;
-    }
-    return Value::missing();
-  };
-  const size_t given = std::min(arguments.positional.size(), definition.parameters.size());
+  bind_arguments(budget, definition, std::move(arguments), *scope);
   for (size_t i = 0; i < definition.parameters.size(); ++i) {
     const MacroParameter& parameter = definition.parameters[i];
-    scope->set(parameter.name, i < given ? arguments.positional[i] : take_named(*parameter.name));
-  }
-  if (definition.caller) {
-    Value caller = take_named("caller");
-    const bool has_none = caller.is_missing() || caller.is(Type::kNone);
-    scope->set(definition.caller, has_none ? Value::undefined("No caller defined") : caller);
-  }
-  if (definition.kwargs) {
-    Entries entries;
-    for (auto& [name, value] : arguments.named) entries.emplace_back(Value(name), std::move(value));
-    scope->set(definition.kwargs, Value(std::make_shared<Dict>(std::move(entries))));
-  } else if (!arguments.named.empty()) {
-    fail(fmt::format("macro '{}' takes no argument '{}'", definition.name,
-                     arguments.named.front().first));
-  }
-  if (definition.varargs) {
-    const auto rest = arguments.positional.begin() + static_cast<std::ptrdiff_t>(given);
-    scope->set(definition.varargs, make_tuple(Values(rest, arguments.positional.end())));
-  } else if (arguments.positional.size() > given) {
-    fail(fmt::format("macro '{}' takes {} arguments, {} are given", definition.name,
-                     definition.parameters.size(), arguments.positional.size()));
-  }
-  for (const MacroParameter& parameter : definition.parameters) {
-    for (auto& [name, value] : scope->names) {
-      if (name != parameter.name || !value.is_missing()) continue;
-      Value preset =
-          parameter.preset
-              ? evaluate(*parameter.preset, *scope)
-              : Value::undefined(fmt::format("parameter '{}' was not provided", *parameter.name));
-      scope->set(name, std::move(preset));
-      break;
-    }
+    if (!scope->names[i].second.is_missing()) continue;
+    scope->names[i].second =
+        parameter.preset
+            ? evaluate(*parameter.preset, *scope)
+            : Value::undefined(fmt::format("parameter '{}' was not provided", *parameter.name));
   }
   for (Symbol name : definition.body.hidden) scope->set(name, Value::missing());
   TextBuilder out(budget);

@@ -86,8 +86,7 @@ class Parser {
   void parse_root(Block& root);
   void parse_until(Block& block, std::initializer_list<std::string_view> end_tags);
   void parse_body(Block& block, std::initializer_list<std::string_view> end_tags);
-  void parse_scope(Block& block, std::initializer_list<std::string_view> end_tags,
-                   Frame frame);
+  void parse_scope(Block& block, std::initializer_list<std::string_view> end_tags, Frame frame);
   std::unique_ptr<Statement> parse_statement(Block& block);
   std::unique_ptr<Statement> parse_for();
   std::unique_ptr<Statement> parse_if();

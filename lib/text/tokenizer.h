@@ -3,8 +3,8 @@
 // A Tokenizer is a view over a tokenizer image (lib/text/README.md): offset table, string pool and
 // prebuilt hash tables that are used straight from the mapped file. Opening costs page faults only;
 // every access is bounds-checked, so that a damaged image gives Error(kInvalidFile), never a crash.
-// Immutable after open; encode and decode may be called from several threads. The image must outlive
-// the tokenizer.
+// Immutable after open; encode and decode may be called from several threads. The image must
+// outlive the tokenizer.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct EncodeOptions {
   bool match_added_tokens = true;
   // Add what the post-processor adds (BOS and the like).
   bool add_special_tokens = true;
-  // Sorted, disjoint ranges where no added token is recognised: message contents in a rendered chat.
+  // Sorted, disjoint ranges where no added token is recognised: message contents in a rendered
+  // chat.
   std::span<const TextSpan> plain_spans = {};
 };
 

@@ -1,8 +1,8 @@
-// Compiles a Hugging Face tokenizer.json into a tokenizer image, the bytes that Tokenizer::open runs
-// from. Deterministic: the same JSON gives the same bytes.
+// Compiles a Hugging Face tokenizer.json into a tokenizer image, the bytes that Tokenizer::open
+// runs from. Deterministic: the same JSON gives the same bytes.
 //
-// Every importer speaks tokenizer.json: the GGUF importer writes the equivalent JSON value of what its
-// keys describe.
+// Every importer speaks tokenizer.json: the GGUF importer writes the equivalent JSON value of what
+// its keys describe.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@
 namespace mica {
 
 // Throws Error(kUnsupported) naming a component that is not known here ("tokenizer.json: model type
-// 'WordPiece' is not supported ..."), Error(kInvalidFile) for what cannot be right. `name` begins the
-// sentences.
+// 'WordPiece' is not supported ..."), Error(kInvalidFile) for what cannot be right. `name` begins
+// the sentences.
 std::vector<std::byte> build_tokenizer_image(const Json& tokenizer_json, std::string_view name);
 
 }  // namespace mica
