@@ -26,10 +26,10 @@ struct Q4s {
   static constexpr int kZeroCode = 8;
 
   // The weight of largest magnitude gets code 0, which reaches one step further than code 15: the
-  // sign of the scale follows from it, as in Q4_0.
+  // sign of the scale follows from it, as in Q4_0. (0 - x, so that zeros do not give -0.)
   static Constants fit(Extent extent) {
     const float largest = -extent.low >= extent.high ? extent.low : extent.high;
-    return {.scale = f32_to_f16(largest / -kZeroCode)};
+    return {.scale = f32_to_f16((0 - largest) / kZeroCode)};
   }
 
   static Affine affine(Constants constants) {

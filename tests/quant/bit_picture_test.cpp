@@ -134,6 +134,20 @@ TEST_CASE("q8: bytes of 16 rows by 4 k in a line, stored + 128") {
   CHECK(decode(weight_type("q8"), slab, kCols, kGroup) == rows);
 }
 
+TEST_CASE("rows of zeros, as padding is, have scale and offset 0 and the code that stands for 0") {
+  const std::pair<const char*, int> code_bytes[] = {
+      {"q4", 0x00}, {"q4s", 0x88}, {"q4m", 0x00}, {"q8", 128}};
+  for (const auto& [prefix, code_byte] : code_bytes) {
+    const WeightType& type = weight_type(prefix);
+    CAPTURE(type.prefix);
+    const auto slab = encode(type, std::vector<float>(kPanelRows * kCols), kGroup);
+    const size_t codes = kPanelRows * kCols * type.code_bits / 8;
+    for (size_t i = 0; i < slab.size(); ++i) {
+      CHECK(byte_at(slab, i) == (i < codes ? code_byte : 0));
+    }
+  }
+}
+
 TEST_CASE("unpacked integers, scales and minimums give the decoded weights") {
   const auto rows = make_rows(
       [](int r, int k) { return static_cast<float>((r * 37 + k * 101) % 211 - 105) * 0.013f; });
