@@ -8,6 +8,7 @@
 #include "formats/reader.h"
 #include "tests/formats/mica_samples.h"
 #include "tests/support/error_of.h"
+#include "tests/support/failing_new.h"
 
 namespace mica::testing {
 namespace {
@@ -179,6 +180,17 @@ TEST_CASE("a writer that is misused says how and leaves no file") {
           std::string::npos);
   }
   CHECK(std::filesystem::is_empty(folder.path()));
+}
+
+TEST_CASE("whichever allocation fails, opening and writing let it out and leave nothing") {
+  const TempFolder folder;
+  const auto specs = tiny_model_specs();
+  const Json metadata = tiny_model_metadata();
+  const std::string path = folder.file("model");
+  CHECK(fail_each_allocation([&] { write_model(path, specs, metadata); }) > 20);
+  CHECK(fail_each_allocation([&] { MicaFile::open(path).find_damage({}); }) > 20);
+  const auto files = std::filesystem::directory_iterator(folder.path());
+  CHECK(std::distance(begin(files), end(files)) == 1);
 }
 
 TEST_CASE("find_damage can be stopped and tells its progress") {
