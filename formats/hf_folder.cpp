@@ -52,7 +52,7 @@ std::string describe(const fs::path& folder) {
       }
     }
   }
-  return names.empty() ? "an empty folder" : "neither";
+  return names.empty() ? "an empty folder" : "none";
 }
 
 // Weight files in the order of their names.

@@ -23,6 +23,11 @@ constexpr uint64_t kBoundaries[] = {0,
                                     ~uint64_t{0},
                                     ~uint64_t{31}};
 constexpr uint64_t kPairBoundaries[] = {0, uint64_t{1} << 31, ~uint64_t{0}};
+constexpr const char* kBoundaryTexts[] = {
+    "0",    "-1", "1e3", "2147483648", "4294967295", "9223372036854775807", "18446744073709551615",
+    "1e400"};
+constexpr const char* kPairBoundaryTexts[] = {"0", "-1", "1e3", "4294967296",
+                                              "9223372036854775807"};
 
 }  // namespace
 
@@ -86,6 +91,47 @@ void Sweep::boundary_numbers(const std::string& bytes, const std::vector<size_t>
           put(damaged, places[j], b, 8);
           accepts(damaged);
         }
+      }
+    }
+  }
+}
+
+void Sweep::characters(const std::string& bytes, size_t first, size_t last,
+                       std::string_view characters) {
+  std::string damaged = bytes;
+  for (size_t at = first; at < last; ++at) {
+    for (const char character : characters) {
+      damaged[at] = character;
+      accepts(damaged);
+    }
+    damaged[at] = bytes[at];
+  }
+}
+
+void Sweep::boundary_texts(const std::string& bytes, size_t first, size_t last) {
+  struct Number {
+    size_t at;
+    size_t size;
+  };
+  std::vector<Number> numbers;
+  for (size_t at = first; at < last; ++at) {
+    const size_t end = std::min(bytes.find_first_not_of("0123456789", at), last);
+    if (end > at && (bytes[at - 1] == '[' || bytes[at - 1] == ','))
+      numbers.push_back({at, end - at});
+    at = std::max(at, end);
+  }
+  const auto replaced = [&](std::string text, const Number& number, const char* value) {
+    text.replace(number.at, number.size, value);
+    const uint64_t header_bytes = last - first + text.size() - bytes.size();
+    std::memcpy(text.data(), &header_bytes, sizeof(header_bytes));
+    return text;
+  };
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    for (const char* a : kBoundaryTexts) {
+      const std::string once = replaced(bytes, numbers[i], a);
+      accepts(once);
+      for (size_t j = 0; j < i; ++j) {  // in front, so that its place is the same
+        for (const char* b : kPairBoundaryTexts) accepts(replaced(once, numbers[j], b));
       }
     }
   }

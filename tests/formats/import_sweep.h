@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/importer.h"
@@ -27,6 +28,11 @@ class Sweep {
   void bit_flips(const std::string& bytes, size_t first, size_t last);
   // 32- and 64-bit boundary values at each place, and at each pair of places.
   void boundary_numbers(const std::string& bytes, const std::vector<size_t>& places);
+  // Each of `characters` in each place.
+  void characters(const std::string& bytes, size_t first, size_t last, std::string_view characters);
+  // Boundary values, written out, for each number in the text, and for each pair of numbers. The
+  // length in front of the text follows.
+  void boundary_texts(const std::string& bytes, size_t first, size_t last);
 
   int64_t files() const { return files_; }
   int64_t accepted() const { return accepted_; }
