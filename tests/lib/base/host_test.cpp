@@ -181,10 +181,14 @@ TEST_CASE("version 1 hierarchies are read at their own mounts, container roots t
                                                    "\ntotal_active_file 0\n");
   root.put("sys/fs/cgroup/memory/inner/memory.limit_in_bytes", "9223372036854771712\n");
   root.put("sys/fs/cgroup/memory/inner/memory.usage_in_bytes", std::to_string(3 * kGiB) + "\n");
-  const HostFacts host = read_host_facts(root.path());
+  HostFacts host = read_host_facts(root.path());
   CHECK(host.cgroup_cpus == 3.0);
   CHECK(host.cgroup_memory_bytes == 4 * kGiB);
   CHECK(host.memory_available_bytes == 2 * kGiB);
+  root.put("sys/fs/cgroup/memory/inner/memory.limit_in_bytes", std::to_string(3 * kGiB) + "\n");
+  host = read_host_facts(root.path());
+  CHECK(host.cgroup_memory_bytes == 3 * kGiB);
+  CHECK(host.memory_available_bytes == 0);
 }
 
 TEST_CASE("a version 1 group without a quota has none") {

@@ -78,7 +78,7 @@ TEST_CASE("pieces of any size, padding and overwriting give what they give in me
   }
   file.pad_to(0);  // already beyond
   file.commit();
-  CHECK(folder.get("out") == expected);
+  CHECK((folder.get("out") == expected));  // too long to print
 }
 
 TEST_CASE("only what was written can be overwritten") {
@@ -152,6 +152,18 @@ TEST_CASE("a temporary file left by another run is neither used nor removed") {
   file.commit();
   CHECK(folder.get("out") == "new");
   CHECK(folder.get(left) == "left");
+}
+
+TEST_CASE("once committed a file does not touch its temporary name again") {
+  const TempFolder folder;
+  const std::string name = ".out.tmp-" + std::to_string(getpid());
+  {
+    OutputFile file(folder.file("out"));
+    CHECK(std::filesystem::exists(folder.file(name)));
+    file.commit();
+    folder.put(name, "of another");
+  }
+  CHECK(folder.get(name) == "of another");
 }
 
 TEST_CASE("two files of one name may be written at once; the last commit stays") {
