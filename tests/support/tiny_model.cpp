@@ -110,8 +110,10 @@ std::string write_tiny_model(const std::string& path, const TinyModel& model) {
   if (model.change_metadata) model.change_metadata(metadata);
   MicaWriter writer(path, std::move(specs), model.tokenizer_image);
   for (const TensorSpec& spec : writer.specs()) {
+    std::vector<float> values = random_weights(spec, model.seed);
+    if (model.change_values) model.change_values(spec, values);
     writer.begin_tensor();
-    writer.write(encode(spec, random_weights(spec, model.seed)));
+    writer.write(encode(spec, std::move(values)));
     writer.end_tensor(0);
   }
   writer.finish(metadata);

@@ -31,6 +31,7 @@ struct TinyModel {
   // Last changes before the file is written.
   std::function<void(std::vector<TensorSpec>&)> change_specs;
   std::function<void(Json& metadata)> change_metadata;
+  std::function<void(const TensorSpec&, std::vector<float>&)> change_values;
 };
 
 // The metadata: "model", "special_tokens" (bos 256, eos 258), no chat template.

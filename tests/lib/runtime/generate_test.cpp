@@ -1,0 +1,181 @@
+#include "lib/runtime/generate.h"
+
+#include "lib/base/utf8.h"
+#include "tests/lib/runtime/tiny_runtime.h"
+#include "tests/support/error_of.h"
+#include "tests/support/tiny_tokenizer.h"
+
+namespace mica::testing {
+namespace {
+
+// A tiny model and a session; greedy from the prompt "Hello".
+struct Fixture {
+  TempFolder folder;
+  std::shared_ptr<const LoadedModel> model = load_tiny(folder);
+  Session session{model};
+  std::vector<TokenId> prompt = {'H', 'e', 'l', 'l', 'o'};
+
+  GenerateResult run(const GenerateOptions& options) { return generate(session, prompt, options); }
+};
+
+// Makes the model choose these bytes, one after another, whatever the logits: the callback cannot,
+// so the bias of each step's token is given by running step by step.
+std::string text_of_biased(Fixture& f, TokenId id, int64_t tokens) {
+  return f.run({.max_tokens = tokens, .sampling = {.bias = {{id, 1000}}}}).text;
+}
+
+TEST_CASE("greedy generation picks the greatest logit step by step") {
+  Fixture f;
+  const GenerateResult result = f.run({.max_tokens = 20, .ignore_eos = true});
+  REQUIRE(result.tokens.size() == 20);
+  CHECK(result.prompt_tokens == 5);
+  CHECK(result.reused_tokens == 0);
+  CHECK(result.finish_reason == FinishReason::kLength);
+  Session by_hand(f.model);
+  REQUIRE(by_hand.feed(f.prompt));
+  for (const TokenId id : result.tokens) {
+    const auto logits = by_hand.logits();
+    CHECK(std::max_element(logits.begin(), logits.end()) - logits.begin() == id);
+    REQUIRE(by_hand.feed({&id, 1}));
+  }
+  // The last token was chosen, not fed.
+  CHECK(f.session.ids().size() == 5 + 19);
+}
+
+TEST_CASE("pieces are whole characters and together the text, which is what the ids decode to") {
+  Fixture f;
+  std::string pieces;
+  GenerateOptions options{
+      .max_tokens = 200, .sampling = {.temperature = 3, .seed = 11}, .ignore_eos = true};
+  int64_t calls = 0;
+  options.callback = [&](std::string_view text, TokenId) {
+    CHECK(find_invalid_utf8(text) == kValid);
+    pieces += text;
+    ++calls;
+    return true;
+  };
+  const GenerateResult result = f.run(options);
+  CHECK(result.tokens.size() == 200);
+  CHECK(calls >= 200);
+  CHECK(pieces == result.text);
+  std::vector<TokenId> with_text;  // the model's rows beyond the vocabulary have none
+  for (const TokenId id : result.tokens) {
+    if (id < f.model->tokenizer().vocabulary_size()) with_text.push_back(id);
+  }
+  CHECK(result.text == f.model->tokenizer().decode(with_text, true));
+}
+
+TEST_CASE("a character of several tokens is given out when it is complete") {
+  Fixture f;
+  // U+20AC is e2 82 ac. Forcing e2 for ever gives replacement characters only, never halves.
+  const std::string text = text_of_biased(f, 0xe2, 3);
+  CHECK(text == "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
+}
+
+TEST_CASE("an end token ends the text and is not part of it") {
+  Fixture f;
+  const GenerateOptions options{.max_tokens = 9, .sampling = {.bias = {{kEosId, 1000}}}};
+  const GenerateResult result = f.run(options);
+  CHECK(result.finish_reason == FinishReason::kStop);
+  CHECK(result.tokens == std::vector<TokenId>{kEosId});
+  CHECK(result.text.empty());
+  GenerateOptions ignoring = options;
+  ignoring.ignore_eos = true;
+  CHECK(f.run(ignoring).tokens == std::vector<TokenId>(9, kEosId));
+}
+
+TEST_CASE("a stop string ends the text before it, across tokens, and is never shown") {
+  Fixture f;
+  std::string shown;
+  GenerateOptions options{.max_tokens = 50,
+                          .sampling = {.bias = {{'x', 1000}}, .frequency_penalty = 0},
+                          .stop = {"xxxx"}};
+  options.callback = [&](std::string_view text, TokenId) {
+    shown += text;
+    return true;
+  };
+  const GenerateResult result = f.run(options);
+  CHECK(result.finish_reason == FinishReason::kStop);
+  CHECK(result.tokens.size() == 4);
+  CHECK(result.text.empty());
+  CHECK(shown.empty());
+
+  options.stop = {"xxxy"};
+  options.max_tokens = 7;
+  CHECK(f.run(options).text == "xxxxxxx");
+  CHECK(shown == "xxxxxxx");
+}
+
+TEST_CASE("a full context ends with length") {
+  Fixture f;
+  f.session = Session(f.model, {.context = 16});
+  const GenerateResult result = f.run({.ignore_eos = true});
+  // 5 of the prompt, 11 fed, and the one chosen after the last.
+  CHECK(result.tokens.size() == 12);
+  CHECK(result.finish_reason == FinishReason::kLength);
+  CHECK(f.session.ids().size() == 16);
+}
+
+TEST_CASE("zero tokens only prefill") {
+  Fixture f;
+  const GenerateResult result = f.run({.max_tokens = 0});
+  CHECK(result.tokens.empty());
+  CHECK(result.finish_reason == FinishReason::kLength);
+  CHECK(f.session.ids().size() == 5);
+}
+
+TEST_CASE("the callback and the flag cancel, and the session can go on") {
+  Fixture f;
+  GenerateOptions options{.max_tokens = 50, .ignore_eos = true};
+  int calls = 0;
+  options.callback = [&](std::string_view, TokenId) { return ++calls < 3; };
+  CHECK(f.run(options).finish_reason == FinishReason::kCancelled);
+  CHECK(f.session.ids().size() == 5 + 2);
+
+  CancelFlag cancel = false;
+  options.callback = [&](std::string_view, TokenId) {
+    cancel = true;
+    return true;
+  };
+  options.cancel = &cancel;
+  const GenerateResult result = f.run(options);
+  CHECK(result.finish_reason == FinishReason::kCancelled);
+  CHECK(result.tokens.size() == 1);
+
+  cancel = false;
+  options.callback = {};
+  const GenerateResult whole = f.run(options);
+  CHECK(whole.finish_reason == FinishReason::kLength);
+  CHECK(whole.tokens.size() == 50);
+}
+
+TEST_CASE("a cancelled prefill gives no text") {
+  Fixture f;
+  const CancelFlag cancel = true;
+  const GenerateResult result = f.run({.max_tokens = 5, .cancel = &cancel});
+  CHECK(result.finish_reason == FinishReason::kCancelled);
+  CHECK(result.tokens.empty());
+}
+
+TEST_CASE("the next turn computes only what is new, and a seed gives the same answer again") {
+  Fixture f;
+  const GenerateOptions options{
+      .max_tokens = 30, .sampling = {.temperature = 1, .seed = 3}, .ignore_eos = true};
+  const GenerateResult first = f.run(options);
+  CHECK(first.seed == 3);
+  f.prompt.insert(f.prompt.end(), first.tokens.begin(), first.tokens.begin() + 10);
+  f.prompt.push_back('!');
+  const GenerateResult second = f.run(options);
+  CHECK(second.reused_tokens == 5 + 10);
+  Session fresh(f.model);
+  CHECK(generate(fresh, f.prompt, options).tokens == second.tokens);
+}
+
+TEST_CASE("names of finish reasons are those of the program's output") {
+  CHECK(std::string(finish_reason_name(FinishReason::kStop)) == "stop");
+  CHECK(std::string(finish_reason_name(FinishReason::kLength)) == "length");
+  CHECK(std::string(finish_reason_name(FinishReason::kCancelled)) == "cancelled");
+}
+
+}  // namespace
+}  // namespace mica::testing
