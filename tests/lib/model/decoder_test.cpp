@@ -68,7 +68,7 @@ class Fixture {
 };
 
 TEST_CASE("logits do not depend on how tokens are split into steps, bit for bit") {
-  for (const char* architecture : {"llama", "qwen2"}) {
+  for (const std::string architecture : {"llama", "qwen2"}) {
     CAPTURE(architecture);
     Fixture fixture({.architecture = architecture});
     const auto ids = some_ids(kTokens);

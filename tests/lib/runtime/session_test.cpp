@@ -25,7 +25,7 @@ std::vector<float> logits_after(const std::shared_ptr<const LoadedModel>& model,
 TEST_CASE("logits are the same bits for chunks of 1, 7, 64, 512 and 1 or 2 threads on each ISA") {
   const TempFolder folder;
   const auto ids = some_ids(131);
-  for (const char* type : {"q4g32", "q4sg32", "q4mg32", "q8g32"}) {
+  for (const std::string type : {"q4g32", "q4sg32", "q4mg32", "q8g32"}) {
     for (const std::string& isa : isas_here()) {
       CAPTURE(type);
       CAPTURE(isa);
