@@ -103,7 +103,11 @@ std::vector<SafeTensor> parse_safetensors(Bytes bytes, const std::string& name) 
   const Bytes data = bytes.subspan(kLengthBytes + header_bytes);
   std::vector<SafeTensor> tensors;
   for (const Json::Member& member : header.as_object(name + ": header")) {
-    if (member.first == "__metadata__") continue;  // free text
+    if (member.first == "__metadata__") {  // free texts
+      const std::string what = name + ": __metadata__";
+      for (const auto& [key, text] : member.second.as_object(what)) text.as_string(what);
+      continue;
+    }
     tensors.push_back(read_tensor(member, data, name));
   }
   std::sort(tensors.begin(), tensors.end(), [](const SafeTensor& a, const SafeTensor& b) {

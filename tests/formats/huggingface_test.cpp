@@ -300,9 +300,9 @@ TEST_CASE("chat templates are found in the order of transformers") {
   CHECK(model.chat_template.empty());
   CHECK(model.chat_template_source.empty());
   CHECK(model.notes.size() == 1);
-  texts["chat_template.jinja"] = "j";
+  texts["chat_template.jinja"] = "{{ jinja }}";
   model = import_texts(texts);
-  CHECK(model.chat_template == "j");
+  CHECK(model.chat_template == "{{ jinja }}");
   CHECK(model.chat_template_source == "chat_template.jinja");
 }
 

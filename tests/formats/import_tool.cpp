@@ -1,11 +1,11 @@
-// Shows what an importer makes of a source, for the comparisons with Python's gguf and safetensors:
-//   import-tool SOURCE model              everything but the weights, as JSON
-//   import-tool SOURCE floats NAME FILE   the tensor's floats, row by row
-//   import-tool SOURCE grid NAME FILE     the same through read_grid: scale * (code - bias) +
-//   minimum import-tool SOURCE time               reads every tensor once, on its grid where it has
-//   one
-// NAME is "attn.q 3" or "embedding": role and layer. Exit code 1 with a sentence on stderr for
-// errors.
+// Shows what the importers make of a source, for the comparisons with Python's gguf and
+// safetensors:
+//   import-tool model SOURCE        everything but the weights, as JSON
+//   import-tool floats SOURCE       the floats of all tensors in the order of "tensors", raw
+//   import-tool grid SOURCE         the same by way of read_grid, of tensors that have a grid
+//   import-tool time SOURCE         seconds to read every tensor once, on its grid where it has one
+//   import-tool safetensors FILE... one line a file: its tensors as JSON, or the refusal
+// Exit code 1 with a sentence on stderr for errors.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -13,8 +13,9 @@
 #include <vector>
 
 #include "formats/importer.h"
+#include "formats/safetensors.h"
 #include "lib/base/error.h"
-#include "lib/base/output_file.h"
+#include "lib/base/mapped_file.h"
 
 namespace mica {
 namespace {
@@ -52,39 +53,34 @@ void print_model(const Importer& importer) {
   std::puts(json.dump().c_str());
 }
 
-std::vector<float> read_tensor(const Importer& importer, size_t index, bool on_grid) {
-  const SourceTensor& tensor = importer.model().tensors[index];
-  std::vector<float> values(static_cast<size_t>(tensor.rows * tensor.cols));
-  GridRows grid;
-  for (int64_t first = 0; first < tensor.rows; first += kRowsAtOnce) {
-    const int64_t rows = std::min(kRowsAtOnce, tensor.rows - first);
-    float* out = values.data() + first * tensor.cols;
-    if (!on_grid) {
-      importer.read_floats(index, first, rows, out);
-      continue;
-    }
-    importer.read_grid(index, first, rows, grid);
-    for (size_t i = 0; i < grid.codes.size(); ++i) {
-      const size_t group = i / grid.kind.group;
-      out[i] = grid.scales[group] * static_cast<float>(grid.codes[i] - grid.kind.bias);
-      if (grid.kind.has_minimum) out[i] += grid.minimums[group];
-    }
+void to_floats(const GridRows& grid, float* out) {
+  for (size_t i = 0; i < grid.codes.size(); ++i) {
+    const size_t group = i / static_cast<size_t>(grid.kind.group);
+    out[i] = grid.scales[group] * static_cast<float>(grid.codes[i] - grid.kind.bias);
+    if (grid.kind.has_minimum) out[i] += grid.minimums[group];
   }
-  return values;
 }
 
-void write_tensor(const Importer& importer, const std::string& name, bool on_grid,
-                  const std::string& path) {
+void stream_tensors(const Importer& importer, bool on_grid) {
   const auto& tensors = importer.model().tensors;
+  std::vector<float> values;
+  GridRows grid;
   for (size_t i = 0; i < tensors.size(); ++i) {
-    if (tensor_name(tensors[i].role, tensors[i].layer) != name) continue;
-    const std::vector<float> values = read_tensor(importer, i, on_grid);
-    OutputFile file(path);
-    file.write(std::as_bytes(std::span(values)));
-    file.commit();
-    return;
+    if (on_grid && tensors[i].grid.bits == 0) continue;
+    for (int64_t first = 0; first < tensors[i].rows; first += kRowsAtOnce) {
+      const int64_t rows = std::min(kRowsAtOnce, tensors[i].rows - first);
+      values.resize(static_cast<size_t>(rows * tensors[i].cols));
+      if (on_grid) {
+        importer.read_grid(i, first, rows, grid);
+        to_floats(grid, values.data());
+      } else {
+        importer.read_floats(i, first, rows, values.data());
+      }
+      if (std::fwrite(values.data(), sizeof(float), values.size(), stdout) != values.size()) {
+        throw Error(ErrorCode::kRuntime, "stdout: cannot write");
+      }
+    }
   }
-  throw Error(ErrorCode::kUsage, "no tensor '" + name + "'");
 }
 
 void time_reading(const Importer& importer) {
@@ -101,22 +97,38 @@ void time_reading(const Importer& importer) {
     }
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  std::printf("%.3f s\n", seconds.count());
+  std::printf("%.3f\n", seconds.count());
 }
 
-int run(const std::vector<std::string>& arguments) {
-  if (arguments.size() < 2)
-    throw Error(ErrorCode::kUsage, "import-tool SOURCE model|floats|grid|time ...");
-  const auto importer = open_source(arguments[0], [](LogLevel, std::string_view text) {
-    std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
-  });
-  const std::string& command = arguments[1];
-  if (command == "model") print_model(*importer);
-  if (command == "time") time_reading(*importer);
-  if (command == "floats" || command == "grid") {
-    write_tensor(*importer, arguments.at(2), command == "grid", arguments.at(3));
+void print_safetensors(const std::string& path) {
+  Json line = Json::object();
+  try {
+    const MappedFile file = MappedFile::open(path);
+    Json tensors = Json::object();
+    for (const SafeTensor& tensor : parse_safetensors(file.bytes(), path)) {
+      Json shape = Json::array();
+      for (const int64_t dim : tensor.dims) shape.push_back(dim);
+      tensors[tensor.name] = Json::object({{"dtype", tensor.type},
+                                           {"shape", shape},
+                                           {"begin", tensor.data.data() - file.bytes().data()},
+                                           {"bytes", uint64_t{tensor.data.size()}}});
+    }
+    line["tensors"] = std::move(tensors);
+  } catch (const Error& error) {
+    line["refused"] = error.message();
   }
-  return 0;
+  std::puts(line.dump().c_str());
+}
+
+void run(const std::string& command, const std::vector<std::string>& sources) {
+  if (command == "safetensors") {
+    for (const std::string& path : sources) print_safetensors(path);
+    return;
+  }
+  const auto importer = open_source(sources.at(0), {});
+  if (command == "model") print_model(*importer);
+  if (command == "floats" || command == "grid") stream_tensors(*importer, command == "grid");
+  if (command == "time") time_reading(*importer);
 }
 
 }  // namespace
@@ -124,7 +136,9 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int count, char** arguments) {
   try {
-    return mica::run({arguments + 1, arguments + count});
+    if (count < 3) throw mica::Error(mica::ErrorCode::kUsage, "import-tool COMMAND SOURCE");
+    mica::run(arguments[1], {arguments + 2, arguments + count});
+    return 0;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

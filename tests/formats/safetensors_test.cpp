@@ -70,6 +70,8 @@ TEST_CASE("safetensors files that break the format are refused with a sentence")
       {"a tensor twice", safetensors_bytes("{\"a\":" + good + ",\"a\":" + good + "}", "aaaa"),
        "invalid JSON at byte 107: expected distinct keys in the object that ends here, found \"a\" "
        "twice"},
+      {"metadata that is no text", safetensors_bytes(R"({"__metadata__":{"a":1}})", ""),
+       "__metadata__: expected string, found integer"},
       {"a record that is no object", one("7"), "tensor 'a': expected object, found integer"},
       {"no type", one(R"({"shape":[1],"data_offsets":[0,4]})"),
        "tensor 'a': dtype: expected string, found null"},
