@@ -1,0 +1,42 @@
+// Finds added tokens ("<|im_end|>") in a text as Hugging Face `tokenizers` does: leftmost, then
+// longest; spaces around a match go with it where the token says so.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include "lib/base/thread_pool.h"
+#include "lib/text/image_view.h"
+#include "lib/text/text_span.h"
+
+namespace mica {
+
+class AddedTokenMatcher {
+ public:
+  // `list` is kAddedRaw or kAddedNormalized. The image must outlive the matcher.
+  AddedTokenMatcher(const ImageView& image, image::Section list);
+
+  // Calls `on_text` for each part between tokens and `on_token` for each token, in order. No match
+  // touches a span of `plain` (sorted, disjoint).
+  void split(std::string_view text, std::span<const TextSpan> plain,
+             FunctionRef<void(TextSpan)> on_text, FunctionRef<void(uint32_t)> on_token) const;
+
+ private:
+  struct Match {
+    TextSpan span;
+    AddedToken token;
+  };
+  std::optional<Match> find(std::string_view text, size_t from,
+                            std::span<const TextSpan>& plain) const;
+  std::optional<Match> longest_at(std::string_view text, size_t begin, size_t limit) const;
+  uint64_t partition(uint64_t low, uint64_t high, size_t depth, int least) const;
+
+  const ImageView& image_;
+  image::Section list_;
+  uint64_t count_;
+  std::span<const uint8_t, 32> first_bytes_;
+};
+
+}  // namespace mica

@@ -1,0 +1,162 @@
+#include "lib/text/pre_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+#include <string>
+
+#include "lib/base/error.h"
+#include "lib/base/utf8.h"
+#include "lib/text/unicode_facts.h"
+
+namespace mica {
+namespace {
+
+using image::ComponentKind;
+using image::SplitBehavior;
+using RangeSink = FunctionRef<void(TextSpan, bool)>;
+
+// Gives out matches and what lies between them. An empty match right after another does not count.
+void regex_ranges(const SplitPattern& pattern, std::string_view piece, MatchScratch& scratch,
+                  RangeSink sink) {
+  size_t from = 0, written = 0;
+  bool any = false;
+  while (from <= piece.size()) {
+    const std::optional<TextSpan> match = scratch.find(pattern, piece, from);
+    if (!match) break;
+    if (match->begin == match->end && any && match->end == written) {
+      const int step = decode_utf8(piece, from).bytes;
+      from += static_cast<size_t>(step > 0 ? step : 1);
+      continue;
+    }
+    if (written < match->begin) sink({written, match->begin}, false);
+    sink(*match, true);
+    from = written = match->end;
+    any = true;
+  }
+  if (written < piece.size()) sink({written, piece.size()}, false);
+}
+
+void string_ranges(std::string_view delimiter, std::string_view piece, RangeSink sink) {
+  size_t written = 0;
+  for (size_t at; (at = piece.find(delimiter, written)) != piece.npos;) {
+    if (written < at) sink({written, at}, false);
+    written = at + delimiter.size();
+    sink({at, written}, true);
+  }
+  if (written < piece.size()) sink({written, piece.size()}, false);
+}
+
+// Each numeric character is a match of its own.
+void digit_ranges(std::string_view piece, RangeSink sink) {
+  size_t written = 0;
+  for (size_t offset = 0; offset < piece.size();) {
+    const uint8_t lead = static_cast<uint8_t>(piece[offset]);
+    const CodePoint point = lead < 0x80 ? CodePoint{lead, 1} : decode_utf8(piece, offset);
+    const size_t end = offset + static_cast<size_t>(point.bytes > 0 ? point.bytes : 1);
+    if (is_numeric(point.value)) {
+      if (written < offset) sink({written, offset}, false);
+      sink({offset, end}, true);
+      written = end;
+    }
+    offset = end;
+  }
+  if (written < piece.size()) sink({written, piece.size()}, false);
+}
+
+// Joins ranges as the behavior wants it.
+class RangeJoiner {
+ public:
+  RangeJoiner(SplitBehavior behavior, FunctionRef<void(TextSpan)> sink)
+      : behavior_(behavior), sink_(sink) {}
+
+  void add(TextSpan range, bool is_match) {
+    switch (behavior_) {
+      case SplitBehavior::kIsolated: sink_(range); break;
+      case SplitBehavior::kRemoved:
+        if (!is_match) sink_(range);
+        break;
+      case SplitBehavior::kContiguous: extend_or_hold(range, is_match == previous_); break;
+      case SplitBehavior::kMergedWithPrevious: extend_or_hold(range, is_match && !previous_); break;
+      case SplitBehavior::kMergedWithNext:
+        extend_or_hold(range, !is_match);
+        if (!is_match) finish();
+        break;
+    }
+    previous_ = is_match;
+  }
+
+  void finish() {
+    if (held_) sink_(*held_);
+    held_.reset();
+  }
+
+ private:
+  void extend_or_hold(TextSpan range, bool extend) {
+    if (extend && held_) {
+      held_->end = range.end;
+      return;
+    }
+    finish();
+    held_ = range;
+  }
+
+  SplitBehavior behavior_;
+  FunctionRef<void(TextSpan)> sink_;
+  std::optional<TextSpan> held_;
+  bool previous_ = false;
+};
+
+}  // namespace
+
+void PreTokenizer::add(const ComponentView& component) {
+  const bool is_pattern = component.kind == ComponentKind::kSplitRegex ||
+                          (component.kind == ComponentKind::kByteLevelSplit && !component.text.empty());
+  if (component.kind == ComponentKind::kSplitString && component.text.empty()) {
+    throw Error(ErrorCode::kInvalidFile,
+                fmt::format("{}: a split string is empty, expected a character at least", name_));
+  }
+  steps_.push_back(
+      {component, is_pattern ? std::make_unique<SplitPattern>(std::string(component.text), name_)
+                             : nullptr});
+}
+
+void PreTokenizer::check_patterns() const {
+  for (const Step& step : steps_) {
+    if (!step.pattern) continue;
+    step.pattern->code(UnicodeReach::kKnown);
+    step.pattern->code(UnicodeReach::kNewer);
+  }
+}
+
+void PreTokenizer::find_ranges(const Step& step, std::string_view piece, MatchScratch& scratch,
+                               RangeSink sink) {
+  if (step.pattern) return regex_ranges(*step.pattern, piece, scratch, sink);
+  switch (step.component.kind) {
+    case ComponentKind::kSplitString: return string_ranges(step.component.text, piece, sink);
+    case ComponentKind::kDigits: return digit_ranges(piece, sink);
+    default: return sink({0, piece.size()}, false);  // ByteLevel without a pattern
+  }
+}
+
+void PreTokenizer::run(size_t index, std::string_view piece, MatchScratch& scratch,
+                       FunctionRef<void(std::string_view)> sink) const {
+  if (piece.empty()) return;
+  if (index == steps_.size()) return sink(piece);
+  const Step& step = steps_[index];
+  std::string prefixed;
+  if (step.component.flags & image::kAddPrefixSpace && piece.front() != ' ') {
+    prefixed.append(" ").append(piece);
+    piece = prefixed;
+  }
+  const auto next = [&](TextSpan range) {
+    run(index + 1, piece.substr(range.begin, range.end - range.begin), scratch, sink);
+  };
+  const bool invert = step.component.flags & image::kInvert;
+  RangeJoiner joiner(step.component.behavior, next);
+  find_ranges(step, piece, scratch,
+              [&](TextSpan range, bool is_match) { joiner.add(range, is_match != invert); });
+  joiner.finish();
+}
+
+}  // namespace mica
