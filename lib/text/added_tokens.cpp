@@ -58,7 +58,8 @@ void AddedTokenMatcher::split(std::string_view text, std::span<const TextSpan> p
   while (const std::optional<Match> match = find(text, from, plain)) {
     auto [begin, end] = match->span;
     from = end;
-    if (match->token.flags & image::kSingleWord && (word_ends_at(text, begin) || word_begins_at(text, end))) {
+    if (match->token.flags & image::kSingleWord &&
+        (word_ends_at(text, begin) || word_begins_at(text, end))) {
       continue;
     }
     // A token may take spaces that the one before it has taken already.
@@ -117,8 +118,10 @@ uint64_t AddedTokenMatcher::partition(uint64_t low, uint64_t high, size_t depth,
     const uint64_t middle = low + (high - low) / 2;
     const std::string_view entry = image_.added(list_, middle).text;
     const int byte = depth < entry.size() ? static_cast<uint8_t>(entry[depth]) : -1;
-    if (byte < least) low = middle + 1;
-    else high = middle;
+    if (byte < least)
+      low = middle + 1;
+    else
+      high = middle;
   }
   return low;
 }

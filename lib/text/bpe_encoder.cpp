@@ -1,9 +1,8 @@
 #include "lib/text/bpe_encoder.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 #include <functional>
+#include <xxhash.h>
 
 namespace mica {
 namespace {
@@ -35,7 +34,8 @@ void BpeEncoder::encode(std::string_view piece, std::vector<int32_t>& ids) {
   remember(hash, piece, std::span(ids).subspan(before));
 }
 
-// The slot that holds the piece, or the free one where it belongs. At least half of the table is free.
+// The slot that holds the piece, or the free one where it belongs. At least half of the table is
+// free.
 BpeEncoder::Remembered& BpeEncoder::slot_for(uint64_t hash, std::string_view piece) {
   const size_t mask = table_.size() - 1;
   for (size_t slot = hash & mask;; slot = (slot + 1) & mask) {
@@ -51,10 +51,9 @@ BpeEncoder::Remembered& BpeEncoder::slot_for(uint64_t hash, std::string_view pie
 void BpeEncoder::remember(uint64_t hash, std::string_view piece, std::span<const int32_t> ids) {
   if (remembered_count_ == kMostRemembered) return;
   if (++remembered_count_ > table_.size() / 2) grow();
-  slot_for(hash, piece) = {hash, static_cast<uint32_t>(keys_.size()),
-                           static_cast<uint32_t>(piece.size()),
-                           static_cast<uint32_t>(remembered_ids_.size()),
-                           static_cast<uint32_t>(ids.size())};
+  slot_for(hash, piece) = {
+      hash, static_cast<uint32_t>(keys_.size()), static_cast<uint32_t>(piece.size()),
+      static_cast<uint32_t>(remembered_ids_.size()), static_cast<uint32_t>(ids.size())};
   keys_.append(piece);
   remembered_ids_.insert(remembered_ids_.end(), ids.begin(), ids.end());
 }
@@ -73,13 +72,14 @@ void BpeEncoder::grow() {
 
 void BpeEncoder::tokenize(std::string_view piece, std::vector<int32_t>& ids) {
   if (image_.header().model_flags & image::kIgnoreMerges) {
-    const uint32_t whole =
-        image_.find(piece, image::kInModel | image::kVerbatim, image::kInModel);
+    const uint32_t whole = image_.find(piece, image::kInModel | image::kVerbatim, image::kInModel);
     if (whole != image::kNone) return ids.push_back(static_cast<int32_t>(whole));
   }
   load_symbols(piece);
-  if (word_.size() <= kShortSymbols) merge_short();
-  else merge_long();
+  if (word_.size() <= kShortSymbols)
+    merge_short();
+  else
+    merge_long();
   ids.insert(ids.end(), word_.begin(), word_.end());
 }
 
@@ -136,7 +136,8 @@ void BpeEncoder::merge_long() {
     candidates_.pop_back();
     const auto position = static_cast<uint32_t>(top.order);
     Symbol& symbol = symbols_[position];
-    if (symbol.id != top.left || symbol.next == kEnd || symbols_[symbol.next].id != top.right) continue;
+    if (symbol.id != top.left || symbol.next == kEnd || symbols_[symbol.next].id != top.right)
+      continue;
     Symbol& right = symbols_[symbol.next];
     symbol.id = top.id;
     symbol.next = right.next;

@@ -8,7 +8,8 @@
 namespace mica {
 namespace {
 
-// Bytes that are printable in Latin-1 stand for themselves; the other 68 are U+0100 and up, in order.
+// Bytes that are printable in Latin-1 stand for themselves; the other 68 are U+0100 and up, in
+// order.
 constexpr bool stands_for_itself(unsigned byte) {
   return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
 }
@@ -32,7 +33,8 @@ constexpr Alphabet kAlphabet;
 
 std::string spell_bytes(std::string_view bytes) {
   std::string spelling;
-  for (const char byte : bytes) append_utf8(spelling, kAlphabet.of_byte[static_cast<uint8_t>(byte)]);
+  for (const char byte : bytes)
+    append_utf8(spelling, kAlphabet.of_byte[static_cast<uint8_t>(byte)]);
   return spelling;
 }
 

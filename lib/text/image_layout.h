@@ -39,9 +39,9 @@ enum TokenFlag : uint8_t {
 enum AddedFlag : uint32_t { kSingleWord = 1, kStripLeft = 2, kStripRight = 4 };
 
 enum class ComponentKind : uint32_t {
-  kNfc = 1,               // normalizers: 1..15
-  kSplitRegex = 16,       // pre-tokenizers: 16..63; text is the pattern
-  kSplitString = 17,      // text is the string
+  kNfc = 1,           // normalizers: 1..15
+  kSplitRegex = 16,   // pre-tokenizers: 16..63; text is the pattern
+  kSplitString = 17,  // text is the string
   kDigits = 18,
   kByteLevelSplit = 19,
   kByteLevelDecode = 64,  // decoders: 64..
@@ -83,20 +83,20 @@ struct SectionRange {
 };
 
 struct Header {
-  char magic[8];                          //    0
-  uint32_t version;                       //    8
-  uint32_t header_bytes;                  //   12
-  uint64_t image_bytes;                   //   16
-  uint32_t model;                         //   24  ModelKind
-  uint32_t model_flags;                   //   28  ModelFlag
-  uint32_t token_count;                   //   32  greatest id + 1
-  uint32_t unknown_token;                 //   36  id or kNone
-  uint32_t probe_limit;                   //   40  slots to look at before a key is not there
-  uint32_t zero;                          //   44
-  SectionRange sections[kSections];       //   48  11 * 16
-  uint8_t added_first_raw[32];            //  224  bit b: some entry of kAddedRaw begins with byte b
-  uint8_t added_first_normalized[32];     //  256
-  uint32_t byte_tokens[256];              //  288  the token of each single byte, or kNone
+  char magic[8];                       //    0
+  uint32_t version;                    //    8
+  uint32_t header_bytes;               //   12
+  uint64_t image_bytes;                //   16
+  uint32_t model;                      //   24  ModelKind
+  uint32_t model_flags;                //   28  ModelFlag
+  uint32_t token_count;                //   32  greatest id + 1
+  uint32_t unknown_token;              //   36  id or kNone
+  uint32_t probe_limit;                //   40  slots to look at before a key is not there
+  uint32_t zero;                       //   44
+  SectionRange sections[kSections];    //   48  11 * 16
+  uint8_t added_first_raw[32];         //  224  bit b: some entry of kAddedRaw begins with byte b
+  uint8_t added_first_normalized[32];  //  256
+  uint32_t byte_tokens[256];           //  288  the token of each single byte, or kNone
 };
 static_assert(sizeof(Header) == 48 + 11 * 16 + 2 * 32 + 256 * 4);
 

@@ -1,9 +1,8 @@
 #include "lib/text/image_view.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <xxhash.h>
-
-#include <algorithm>
 
 #include "lib/base/error.h"
 
@@ -13,7 +12,9 @@ using image::Section;
 
 namespace image {
 
-uint64_t hash_spelling(std::string_view bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+uint64_t hash_spelling(std::string_view bytes) {
+  return XXH3_64bits(bytes.data(), bytes.size());
+}
 
 }  // namespace image
 
@@ -37,7 +38,8 @@ ImageView::ImageView(Bytes image, std::string_view name)
                      header_.image_bytes));
   }
   for (size_t i = 0; i < image::kSections; ++i) {
-    sections_[i] = checked_slice(image, header_.sections[i].offset, header_.sections[i].bytes, name);
+    sections_[i] =
+        checked_slice(image, header_.sections[i].offset, header_.sections[i].bytes, name);
   }
   const uint64_t tokens = header_.token_count;
   if (section(Section::kTokenOffsets).size() != (tokens + 1) * sizeof(uint32_t) ||
@@ -118,7 +120,8 @@ uint64_t ImageView::added_count(Section list) const {
 }
 
 AddedToken ImageView::added(Section list, uint64_t index) const {
-  const auto entry = load_at<image::AddedEntry>(section(list), index * sizeof(image::AddedEntry), name_);
+  const auto entry =
+      load_at<image::AddedEntry>(section(list), index * sizeof(image::AddedEntry), name_);
   return {text(entry.text_offset, entry.text_bytes), checked_id(entry.id), entry.flags};
 }
 

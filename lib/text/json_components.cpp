@@ -1,9 +1,9 @@
 // Normalizers, pre-tokenizers, decoders and post-processors of a tokenizer.json.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <utility>
 
+#include "lib/base/checked.h"
 #include "lib/base/error.h"
 #include "lib/text/tokenizer_parts.h"
 
@@ -68,8 +68,10 @@ ComponentPart read_split(const Json& split, std::string_view name) {
       {"MergedWithPrevious", SplitBehavior::kMergedWithPrevious},
       {"MergedWithNext", SplitBehavior::kMergedWithNext},
       {"Contiguous", SplitBehavior::kContiguous}};
-  const std::string& behavior = split["behavior"].as_string(fmt::format("{}: Split behavior", name));
-  const auto known = std::ranges::find(kBehaviors, behavior, [](const auto& pair) { return pair.first; });
+  const std::string& behavior =
+      split["behavior"].as_string(fmt::format("{}: Split behavior", name));
+  const auto known =
+      std::ranges::find(kBehaviors, behavior, [](const auto& pair) { return pair.first; });
   if (known == std::end(kBehaviors)) {
     fail_unsupported(name, fmt::format("the Split behavior '{}'", behavior));
   }
@@ -137,7 +139,8 @@ void read_components(const Json& tokenizer, std::string_view name, TokenizerPart
   const Flattened normalizers(tokenizer["normalizer"], "normalizer", "normalizers", name);
   for (const auto& [type, part] : normalizers.items()) {
     if (type != "NFC") normalizers.fail(type);
-    if (parts.normalizers.empty()) parts.normalizers.push_back({.kind = ComponentKind::kNfc, .text = ""});
+    if (parts.normalizers.empty())
+      parts.normalizers.push_back({.kind = ComponentKind::kNfc, .text = ""});
   }
 
   const Flattened splits(tokenizer["pre_tokenizer"], "pre-tokenizer", "pretokenizers", name);
@@ -162,8 +165,10 @@ void read_components(const Json& tokenizer, std::string_view name, TokenizerPart
 void read_post_processor(const Json& processor, std::string_view name, TokenizerParts& parts) {
   const Flattened processors(processor, "post-processor", "processors", name);
   for (const auto& [type, part] : processors.items()) {
-    if (type == "TemplateProcessing") read_template(*part, name, parts);
-    else if (type != "ByteLevel") processors.fail(type);  // ByteLevel only moves offsets
+    if (type == "TemplateProcessing")
+      read_template(*part, name, parts);
+    else if (type != "ByteLevel")
+      processors.fail(type);  // ByteLevel only moves offsets
   }
 }
 

@@ -1,7 +1,6 @@
 // The BPE model and the added tokens of a tokenizer.json.
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 #include <map>
 #include <set>
 #include <unordered_map>
@@ -43,12 +42,13 @@ Vocabulary read_vocabulary(const Json& model, std::string_view name, TokenizerPa
   for (const auto& [spelling, value] : members) {
     const int64_t id = value.as_integer(fmt::format("{}: id of token '{}'", name, spelling));
     if (id < 0 || static_cast<uint64_t>(id) >= limit) {
-      fail(ErrorCode::kInvalidFile, name, "token '{}' of {} has id {}, expected less than {}", spelling,
-           members.size(), id, limit);
+      fail(ErrorCode::kInvalidFile, name, "token '{}' of {} has id {}, expected less than {}",
+           spelling, members.size(), id, limit);
     }
     const auto known = static_cast<uint32_t>(id);
     if (known < parts.tokens.size() && parts.tokens[known].flags & image::kPresent) {
-      fail(ErrorCode::kInvalidFile, name, "id {} belongs to token '{}' and to another", id, spelling);
+      fail(ErrorCode::kInvalidFile, name, "id {} belongs to token '{}' and to another", id,
+           spelling);
     }
     put_token(parts, known, make_token(spelling, image::kPresent | image::kInModel));
     ids.emplace(spelling, known);
@@ -60,7 +60,8 @@ Vocabulary read_vocabulary(const Json& model, std::string_view name, TokenizerPa
 uint32_t look_up(const Vocabulary& ids, std::string_view spelling, std::string_view name) {
   const auto found = ids.find(spelling);
   if (found == ids.end()) {
-    fail(ErrorCode::kInvalidFile, name, "a merge names token '{}', which the vocabulary lacks", spelling);
+    fail(ErrorCode::kInvalidFile, name, "a merge names token '{}', which the vocabulary lacks",
+         spelling);
   }
   return found->second;
 }
@@ -72,12 +73,14 @@ std::pair<std::string_view, std::string_view> read_pair(const Json& merge, std::
     const std::string_view text = merge.as_string(where);
     const size_t space = text.find(' ');
     if (space == text.npos || text.find(' ', space + 1) != text.npos) {
-      fail(ErrorCode::kInvalidFile, name, "merge '{}' is not two tokens with a space between", text);
+      fail(ErrorCode::kInvalidFile, name, "merge '{}' is not two tokens with a space between",
+           text);
     }
     return {text.substr(0, space), text.substr(space + 1)};
   }
   const Json::Array& two = merge.as_array(where);
-  if (two.size() != 2) fail(ErrorCode::kInvalidFile, name, "a merge has {} tokens, expected 2", two.size());
+  if (two.size() != 2)
+    fail(ErrorCode::kInvalidFile, name, "a merge has {} tokens, expected 2", two.size());
   return {two[0].as_string(where), two[1].as_string(where)};
 }
 
@@ -94,8 +97,10 @@ void read_merges(const Json& model, const Vocabulary& ids, std::string_view name
                                 look_up(ids, std::string(left).append(right), name)};
     const auto [at, is_new] =
         index_of.try_emplace(uint64_t{slot.left} << 32 | slot.right, parts.merges.size());
-    if (is_new) parts.merges.push_back(slot);
-    else parts.merges[at->second] = slot;
+    if (is_new)
+      parts.merges.push_back(slot);
+    else
+      parts.merges[at->second] = slot;
   }
 }
 
@@ -140,8 +145,8 @@ class AddedVocabulary {
     const int64_t expected = token["id"].as_integer(where + " id");
     if (id != expected) {
       fail(ErrorCode::kInvalidFile, name_,
-           "added token '{}' has id {}, but in its place tokenizers gives it id {}", content, expected,
-           id);
+           "added token '{}' has id {}, but in its place tokenizers gives it id {}", content,
+           expected, id);
     }
     Entry& entry = entries_[id];
     entry.content = content;
@@ -171,8 +176,8 @@ class AddedVocabulary {
       std::ranges::sort(*list, {}, &AddedPart::text);
       const auto twice = std::ranges::adjacent_find(*list, {}, &AddedPart::text);
       if (twice != list->end()) {
-        fail(ErrorCode::kInvalidFile, name_, "added tokens {} and {} are both spelled '{}'", twice->id,
-             (twice + 1)->id, twice->text);
+        fail(ErrorCode::kInvalidFile, name_, "added tokens {} and {} are both spelled '{}'",
+             twice->id, (twice + 1)->id, twice->text);
       }
     }
   }

@@ -1,10 +1,9 @@
 #include "lib/text/nfc.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <utf8proc.h>
 
 #include "lib/base/utf8.h"
 #include "lib/text/unicode_facts.h"
@@ -13,7 +12,9 @@ namespace mica {
 namespace {
 
 // Text on the two sides of such a code point, itself on the right side, can be normalized apart.
-bool begins_run(char32_t point) { return point < 0x300 || (point >= 0x3400 && point <= 0x9fff); }
+bool begins_run(char32_t point) {
+  return point < 0x300 || (point >= 0x3400 && point <= 0x9fff);
+}
 
 // A part of the text that normalization changed.
 struct ChangedRun {
@@ -98,10 +99,9 @@ class Normalizer {
   void decompose(char32_t point) {
     std::array<utf8proc_int32_t, 16> parts;
     int boundary = 0;
-    const auto count =
-        utf8proc_decompose_char(static_cast<utf8proc_int32_t>(point), parts.data(), parts.size(),
-                                static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE),
-                                &boundary);
+    const auto count = utf8proc_decompose_char(
+        static_cast<utf8proc_int32_t>(point), parts.data(), parts.size(),
+        static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE | UTF8PROC_STABLE), &boundary);
     const size_t used = std::min(parts.size(), static_cast<size_t>(std::max<int64_t>(count, 0)));
     points_.insert(points_.end(), parts.begin(), parts.begin() + used);
   }

@@ -1,9 +1,8 @@
 #include "lib/text/pattern_syntax.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <vector>
 
 #include "lib/base/error.h"
@@ -17,15 +16,21 @@ constexpr std::array<std::string_view, 28> kProperties = {
     "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "N",  "Nd", "Nl", "No", "P",  "Pc", "Pd", "Ps",
     "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So", "Z",  "Zs", "M",  "Me", "Han"};
 
-// Pairs of letters that one character equals when case is ignored (U+FB00 is "ff"): Oniguruma matches
-// that character, PCRE2 does not.
+// Pairs of letters that one character equals when case is ignored (U+FB00 is "ff"): Oniguruma
+// matches that character, PCRE2 does not.
 constexpr std::array<std::string_view, 5> kFoldingPairs = {"ss", "ff", "fi", "fl", "st"};
 
 constexpr char kAnyLetter = '*';
 
-bool is_ascii_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool is_ascii_digit(char c) { return c >= '0' && c <= '9'; }
-char to_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+bool is_ascii_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+bool is_ascii_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+char to_lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 class Translator {
  public:
@@ -53,15 +58,17 @@ class Translator {
   bool caseless() const { return !caseless_.empty() && caseless_.back(); }
 
   [[noreturn]] void fail(std::string_view what) const {
-    throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: the split pattern '{}' uses {} near byte {}, which is not supported",
-                            name_, pattern_, what, position_));
+    throw Error(
+        ErrorCode::kUnsupported,
+        fmt::format("{}: the split pattern '{}' uses {} near byte {}, which is not supported",
+                    name_, pattern_, what, position_));
   }
 
   void element() {
     const char c = take();
     switch (c) {
-      case '(': return open_group();
+      case '(':
+        return open_group();
       case ')':
         if (caseless_.empty()) fail("an unmatched ')'");
         caseless_.pop_back();
@@ -73,7 +80,8 @@ class Translator {
         out_ += '|';
         return;
       case '[':
-        if (caseless() && last_letter_ != '\0') fail("a class after a letter where case is ignored");
+        if (caseless() && last_letter_ != '\0')
+          fail("a class after a letter where case is ignored");
         character_class();
         return quantifier();
       case '\\':
@@ -84,17 +92,21 @@ class Translator {
         out_ += '.';
         return quantifier();
       case '^':
-      case '$': fail(fmt::format("'{}'", c));
+      case '$':
+        fail(fmt::format("'{}'", c));
       case '*':
       case '+':
       case '?':
-      case '{': fail(fmt::format("'{}' after nothing", c));
-      default: return literal(c);
+      case '{':
+        fail(fmt::format("'{}' after nothing", c));
+      default:
+        return literal(c);
     }
   }
 
   void open_group() {
-    static constexpr std::array<std::string_view, 6> kGroups = {"?:", "?=", "?!", "?<=", "?<!", "?>"};
+    static constexpr std::array<std::string_view, 6> kGroups = {"?:",  "?=",  "?!",
+                                                                "?<=", "?<!", "?>"};
     if (caseless_.size() >= 100) fail("groups nested more than 100 deep");
     if (caseless()) fail("a group where case is ignored");
     last_letter_ = '\0';
@@ -124,7 +136,8 @@ class Translator {
   void check_folding(char c) {
     if (static_cast<uint8_t>(c) >= 0x80) fail("a character beyond ASCII where case is ignored");
     const char pair[2] = {last_letter_, c};
-    if (last_letter_ == kAnyLetter || std::ranges::count(kFoldingPairs, std::string_view(pair, 2))) {
+    if (last_letter_ == kAnyLetter ||
+        std::ranges::count(kFoldingPairs, std::string_view(pair, 2))) {
       fail("letters that one character may equal when case is ignored");
     }
     last_letter_ = c;
@@ -182,15 +195,24 @@ class Translator {
       case 'n':
       case 'r':
       case 't':
-      case 'f': return {'\\', c};
-      case 'v': return "\\x{b}";
-      case 's': return space(in_class, false);
-      case 'S': return space(in_class, true);
-      case 'd': return property("Nd", in_class, false);
-      case 'D': return property("Nd", in_class, true);
-      case 'p': return named_property(in_class, false);
-      case 'P': return named_property(in_class, true);
-      case 'u': return code_point();
+      case 'f':
+        return {'\\', c};
+      case 'v':
+        return "\\x{b}";
+      case 's':
+        return space(in_class, false);
+      case 'S':
+        return space(in_class, true);
+      case 'd':
+        return property("Nd", in_class, false);
+      case 'D':
+        return property("Nd", in_class, true);
+      case 'p':
+        return named_property(in_class, false);
+      case 'P':
+        return named_property(in_class, true);
+      case 'u':
+        return code_point();
       default:
         if (is_ascii_letter(c) || is_ascii_digit(c) || static_cast<uint8_t>(c) >= 0x80) {
           fail(fmt::format("'\\{}'", c));

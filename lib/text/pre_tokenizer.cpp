@@ -1,7 +1,6 @@
 #include "lib/text/pre_tokenizer.h"
 
 #include <fmt/format.h>
-
 #include <optional>
 #include <string>
 
@@ -72,12 +71,18 @@ class RangeJoiner {
 
   void add(TextSpan range, bool is_match) {
     switch (behavior_) {
-      case SplitBehavior::kIsolated: sink_(range); break;
+      case SplitBehavior::kIsolated:
+        sink_(range);
+        break;
       case SplitBehavior::kRemoved:
         if (!is_match) sink_(range);
         break;
-      case SplitBehavior::kContiguous: extend_or_hold(range, is_match == previous_); break;
-      case SplitBehavior::kMergedWithPrevious: extend_or_hold(range, is_match && !previous_); break;
+      case SplitBehavior::kContiguous:
+        extend_or_hold(range, is_match == previous_);
+        break;
+      case SplitBehavior::kMergedWithPrevious:
+        extend_or_hold(range, is_match && !previous_);
+        break;
       case SplitBehavior::kMergedWithNext:
         extend_or_hold(range, !is_match);
         if (!is_match) finish();
@@ -110,15 +115,16 @@ class RangeJoiner {
 }  // namespace
 
 void PreTokenizer::add(const ComponentView& component) {
-  const bool is_pattern = component.kind == ComponentKind::kSplitRegex ||
-                          (component.kind == ComponentKind::kByteLevelSplit && !component.text.empty());
+  const bool is_pattern =
+      component.kind == ComponentKind::kSplitRegex ||
+      (component.kind == ComponentKind::kByteLevelSplit && !component.text.empty());
   if (component.kind == ComponentKind::kSplitString && component.text.empty()) {
     throw Error(ErrorCode::kInvalidFile,
                 fmt::format("{}: a split string is empty, expected a character at least", name_));
   }
   steps_.push_back(
-      {component, is_pattern ? std::make_unique<SplitPattern>(std::string(component.text), name_)
-                             : nullptr});
+      {component,
+       is_pattern ? std::make_unique<SplitPattern>(std::string(component.text), name_) : nullptr});
 }
 
 void PreTokenizer::check_patterns() const {
@@ -133,9 +139,12 @@ void PreTokenizer::find_ranges(const Step& step, std::string_view piece, MatchSc
                                RangeSink sink) {
   if (step.pattern) return regex_ranges(*step.pattern, piece, scratch, sink);
   switch (step.component.kind) {
-    case ComponentKind::kSplitString: return string_ranges(step.component.text, piece, sink);
-    case ComponentKind::kDigits: return digit_ranges(piece, sink);
-    default: return sink({0, piece.size()}, false);  // ByteLevel without a pattern
+    case ComponentKind::kSplitString:
+      return string_ranges(step.component.text, piece, sink);
+    case ComponentKind::kDigits:
+      return digit_ranges(piece, sink);
+    default:
+      return sink({0, piece.size()}, false);  // ByteLevel without a pattern
   }
 }
 

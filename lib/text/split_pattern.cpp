@@ -1,21 +1,20 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include "lib/text/split_pattern.h"
 
-#include <fmt/format.h>
-#include <pcre2.h>
-
 #include <algorithm>
 #include <array>
+#include <fmt/format.h>
 #include <limits>
 #include <new>
+#include <pcre2.h>
 
 #include "lib/base/error.h"
 
 namespace mica {
 namespace {
 
-// A match of a text of n bytes may take kStepsAtLeast + kStepsPerByte * n steps. The patterns in use
-// take a few a byte at worst (a run of spaces is tried by three alternatives).
+// A match of a text of n bytes may take kStepsAtLeast + kStepsPerByte * n steps. The patterns in
+// use take a few a byte at worst (a run of spaces is tried by three alternatives).
 constexpr uint64_t kStepsAtLeast = 1'000'000;
 constexpr uint64_t kStepsPerByte = 64;
 constexpr uint32_t kHeapKibibytes = 512 * 1024;
@@ -33,7 +32,8 @@ std::string reason(int code) {
   return reinterpret_cast<const char*>(text.data());
 }
 
-pcre2_code* compile(const std::string& source, const std::string& pattern, const std::string& name) {
+pcre2_code* compile(const std::string& source, const std::string& pattern,
+                    const std::string& name) {
   const std::unique_ptr<pcre2_compile_context, decltype(&pcre2_compile_context_free)> context(
       must(pcre2_compile_context_create(nullptr)), pcre2_compile_context_free);
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
@@ -43,8 +43,8 @@ pcre2_code* compile(const std::string& source, const std::string& pattern, const
                                    PCRE2_UTF | PCRE2_UCP, &error, &offset, context.get());
   if (!code) {
     throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: the split pattern '{}' is not one PCRE2 can run: {}", name, pattern,
-                            reason(error)));
+                fmt::format("{}: the split pattern '{}' is not one PCRE2 can run: {}", name,
+                            pattern, reason(error)));
   }
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);  // where it is forbidden, the interpreter runs
   return code;

@@ -1,8 +1,7 @@
 #include "lib/text/tokenizer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "lib/base/error.h"
 #include "lib/base/utf8.h"
@@ -56,12 +55,17 @@ struct Tokenizer::State {
 
   void add(const ComponentView& component) {
     switch (component.kind) {
-      case ComponentKind::kNfc: nfc = true; return;
+      case ComponentKind::kNfc:
+        nfc = true;
+        return;
       case ComponentKind::kSplitRegex:
       case ComponentKind::kSplitString:
       case ComponentKind::kDigits:
-      case ComponentKind::kByteLevelSplit: pre_tokenizer.add(component); return;
-      case ComponentKind::kByteLevelDecode: return;  // what kTokenBytes holds already
+      case ComponentKind::kByteLevelSplit:
+        pre_tokenizer.add(component);
+        return;
+      case ComponentKind::kByteLevelDecode:
+        return;  // what kTokenBytes holds already
     }
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("{}: tokenizer component {} is not known here", image.name(),
@@ -69,21 +73,24 @@ struct Tokenizer::State {
   }
 
   uint32_t checked_id(TokenId id) const {
-    if (id >= 0 && static_cast<uint32_t>(id) < image.token_count()) return static_cast<uint32_t>(id);
+    if (id >= 0 && static_cast<uint32_t>(id) < image.token_count())
+      return static_cast<uint32_t>(id);
     throw Error(ErrorCode::kUsage, fmt::format("{}: token id {} is outside the vocabulary of {}",
                                                image.name(), id, image.token_count()));
   }
 
   void check_text(std::string_view text) const {
     if (text.size() >= kLongestText) {
-      throw Error(ErrorCode::kUsage, fmt::format("{}: a text of {} bytes is too long, expected less than {}",
-                                                 image.name(), text.size(), kLongestText));
+      throw Error(ErrorCode::kUsage,
+                  fmt::format("{}: a text of {} bytes is too long, expected less than {}",
+                              image.name(), text.size(), kLongestText));
     }
     const size_t invalid = find_invalid_utf8(text);
     if (invalid == kValid) return;
-    throw Error(ErrorCode::kUsage,
-                fmt::format("{}: the text is not UTF-8: expected a character at byte {}, found 0x{:02x}",
-                            image.name(), invalid, static_cast<uint8_t>(text[invalid])));
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("{}: the text is not UTF-8: expected a character at byte {}, found 0x{:02x}",
+                    image.name(), invalid, static_cast<uint8_t>(text[invalid])));
   }
 };
 
@@ -133,9 +140,13 @@ Tokenizer Tokenizer::open(Bytes image, std::string_view name) {
   return Tokenizer(std::make_unique<State>(image, name));
 }
 
-int64_t Tokenizer::vocabulary_size() const { return state_->image.token_count(); }
+int64_t Tokenizer::vocabulary_size() const {
+  return state_->image.token_count();
+}
 
-const char* Tokenizer::kind() const { return "byte-level BPE"; }
+const char* Tokenizer::kind() const {
+  return "byte-level BPE";
+}
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   state_->check_text(text);
@@ -144,7 +155,8 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
   const TextSpan whole{0, text.size()};
   State::Encoding(*state_, text, ids)
       .run(text, options.match_added_tokens ? options.plain_spans : std::span(&whole, 1));
-  if (options.add_special_tokens) ids.insert(ids.end(), state_->suffix.begin(), state_->suffix.end());
+  if (options.add_special_tokens)
+    ids.insert(ids.end(), state_->suffix.begin(), state_->suffix.end());
   return ids;
 }
 
@@ -172,7 +184,9 @@ bool Tokenizer::is_special(TokenId id) const {
   return state_->image.token_flags(state_->checked_id(id)) & image::kSpecial;
 }
 
-std::span<const TokenId> Tokenizer::prefix_tokens() const { return state_->prefix; }
+std::span<const TokenId> Tokenizer::prefix_tokens() const {
+  return state_->prefix;
+}
 
 struct DecodeStream::State {
   const Tokenizer& tokenizer;
@@ -190,6 +204,8 @@ std::string DecodeStream::push(TokenId id) {
   return state_->stream.push(state_->tokenizer.token_bytes(id));
 }
 
-std::string DecodeStream::flush() { return state_->stream.flush(); }
+std::string DecodeStream::flush() {
+  return state_->stream.flush();
+}
 
 }  // namespace mica

@@ -1,9 +1,8 @@
 #include "lib/text/tokenizer_image.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
+#include <fmt/format.h>
 
 #include "lib/base/checked.h"
 #include "lib/base/error.h"
@@ -173,8 +172,8 @@ class ImageWriter {
     for (const auto* list : {&parts_.normalizers, &parts_.splits, &parts_.decoders}) {
       for (const ComponentPart& part : *list) {
         const auto [offset, size] = add_text(part.text);
-        components.push_back({static_cast<uint32_t>(part.kind), static_cast<uint32_t>(part.behavior),
-                              part.flags, 0, offset, size});
+        components.push_back({static_cast<uint32_t>(part.kind),
+                              static_cast<uint32_t>(part.behavior), part.flags, 0, offset, size});
       }
     }
     write_section(Section::kComponents, components);

@@ -1,4 +1,5 @@
-// Facts about code points exactly as the libraries inside Hugging Face `tokenizers` (0.23) know them.
+// Facts about code points exactly as the libraries inside Hugging Face `tokenizers` (0.23) know
+// them.
 //
 // Those libraries carry different Unicode versions: Oniguruma (split patterns) has 16, Rust's
 // char::is_numeric (Digits) 17, its NFC 9. PCRE2 10.42 has 14 and utf8proc 2.8 has 15, so the
@@ -10,7 +11,7 @@
 
 namespace mica {
 
-bool is_white_space(char32_t point);  // the property White_Space
+bool is_white_space(char32_t point);     // the property White_Space
 bool is_word_character(char32_t point);  // \w of Rust's regex
 bool is_numeric(char32_t point);         // char::is_numeric of Rust
 

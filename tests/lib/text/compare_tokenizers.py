@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""Compares our tokenizer with PyPI `tokenizers`: ids and decoded text must be equal.
+
+    compare_tokenizers.py TOOL [--gguf MODEL.gguf] [--sweep] [--time]
+
+TOOL is tokenizer_tool.cpp, built. The texts are made deterministically: over 2 MB of prose, code, many
+scripts, emoji, control characters, combining marks, spellings of special tokens and runs of one class of
+characters up to 1 MB. The tokenizers are those of tests/data/tokenizers and, with --gguf, the one that
+the GGUF file describes. --sweep adds every code point in several surroundings, --time prints rates.
+Exit status 77: `tokenizers` is not installed.
+"""
+import argparse
+import functools
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import tempfile
+import time
+
+try:
+    import tokenizers
+except ImportError:
+    print("compare-tokenizers: skipped, PyPI tokenizers is not installed")
+    sys.exit(77)
+
+HERE = pathlib.Path(__file__).resolve().parent
+DATA = HERE.parent.parent / "data" / "tokenizers"
+MEGABYTE = 1_000_000
+
+SCRIPTS = [
+    "The quick brown fox doesn't jump; it's lazy, and we'll see what they've done. I'M HERE, YOU'RE NOT.",
+    "Falsches Üben von Xylophonmusik quält jeden größeren Zwerg. Ça déjà vu, naïve façade, Œuvre.",
+    "Съешь же ещё этих мягких французских булок, да выпей чаю. Љубазни фењерџија.",
+    "Ξεσκεπάζω την ψυχοφθόρα βδελυγμία. Ὦ ξεῖν’, ἀγγέλλειν Λακεδαιμονίοις.",
+    "نص حكيم له سر قاطع وذو شأن عظيم مكتوب على ثوب أخضر ١٢٣٤٥. گچ پژ ۱۲۳",
+    "דג סקרן שט בים מאוכזב ולפתע מצא חברה. שָׁלוֹם עֲלֵיכֶם",
+    "ऋषियों को सताने वाले दुष्ट राक्षसों के राजा रावण का सर्वनाश। १२३४",
+    "বর্ষামুখর দিন শেষে, ঊর্দ্ধপানে চেয়ে যখন আষাঢ়ে গল্প শোনাতে ১২৩",
+    "ਪੰਜਾਬੀ ਵਿੱਚ ਲਿਖਤ। ગુજરાતી લખાણ અહીં છે. ଓଡ଼ିଆ ଲେଖା",
+    "யாமறிந்த மொழிகளிலே தமிழ்மொழி போல் இனிதாவது எங்கும் காணோம்",
+    "తెలుగు భాష తీయనైనది. ಕನ್ನಡ ಭಾಷೆ ಸುಂದರವಾಗಿದೆ. മലയാളം എഴുത്ത്. සිංහල අකුරු",
+    "เป็นมนุษย์สุดประเสริฐเลิศคุณค่า ๑๒๓ ພາສາລາວ ໑໒ ភាសាខ្មែរ ១២ မြန်မာစာ ၁၂",
+    "བོད་ཡིག་ ༡༢༣ ᠮᠣᠩᠭᠣᠯ ᠪᠢᠴᠢᠭ\u180e᠎ᠠ ქართული ენა Հայերեն լեզու",
+    "አማርኛ ፊደል ፩፪፫ ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᐃᓄᒃᑎᑐᑦ ⵜⴰⵎⴰⵣⵉⵖⵜ",
+    "天地玄黃宇宙洪荒，日月盈昃。㐀㐁𠀀𠀁𫝀 〇一二三 ㊀㊁ ①②③ Ⅷ ½",
+    "いろはにほへと ちりぬるを カタカナ ｶﾀｶﾅ ﾊﾟ が が ゟ ・ー「」",
+    "키스의 고유조건은 입술끼리 만나야 하고 특별한 기술은 필요치 않다. 각",
+    "𝔘𝔫𝔦𝔠𝔬𝔡𝔢 𝟘𝟙𝟚 𐍈𐌰𐌹 𒀀𒁀 𓀀𓀁 𞤀𞤣𞤤𞤢𞤥 𐐀𐐨 ꦲꦏ꧀ꦱꦫ 𑄌𑄋𑄴𑄟𑄳𑄦",
+    "‘single’ “double” – — … † ‡ • ™ © ® ° ± × ÷ ∑ ∫ √ ∞ ≈ ≠ ⟨x⟩ ⟦⟧ €£¥₹₿",
+    "'ſ 'S 'K 'll 'LL 'Ll ’s ’t ʼn ŉ ǰ ß ẞ ﬁ ﬀ ﬆ İ ı K Å Ω",
+]
+EMOJI = ["😀", "👍🏽", "👨‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪🇫🇷", "1️⃣", "☕️", "❤️‍🔥", "🧑🏿‍🚀", "🫠", "\u200d", "\ufe0f", "🏴\U000e0067\U000e0062\U000e007f"]
+CODE = """
+def f(x: int) -> str:\n\treturn f"{x!r:>{10}}"  # trailing\n\n\nclass A(B, metaclass=C):\n    pass\r\n
+#include <stdio.h>\r\nint main(void) { printf("%d\\n", 0x1F << 3); return 0; }\n\t\t\t/* ***** ----- ===== */
+SELECT * FROM t WHERE a >= 10 AND b != 'it''s' -- done\n<div class="x">&nbsp;&amp;</div>\n\n\n  \n \t \n
+{"a":[1,2.5e-10,null,true],"b":{"c":"\\u00e9"}}   https://example.org/path?q=1&r=2#frag   user@host:~$ ls -la
+"""
+SPACES = " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u180e\u2000\u2003\u2007\u200a\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
+MARKS = "\u0300\u0301\u0308\u0316\u0327\u0328\u0334\u0345\u05b0\u05bc\u064b\u0651\u093c\u0e38\u0e48\u3099\u309a\u0f71\u0f72\u1dc4\u20d0\U0001d165\u1df6\u0898\u1abf\U00016ff0"
+BASES = "aeoAcnsz'1 \u00e9\u0915\u0928\u304b\u30cf\uac00\u1100\u1161\u11a8\u05e9\u0627\u4e00\u0958\u212b\u2126\ufb1f\U0001d15e\U00011935"
+WORDS = "word cafe\u0301 caf\u00e9 <tab\t> <\u00e9> <pad> <mask> <tool_call> <repo_name>".split(" ")
+
+
+def prose(rng, size):
+    """Files of the system if there are any, else sentences."""
+    texts = []
+    for folder in ("/usr/share/common-licenses", "/usr/share/doc"):
+        for path in sorted(pathlib.Path(folder).glob("**/*"))[:400]:
+            if path.is_file() and not path.is_symlink() and path.suffix not in (".gz", ".pdf", ".png"):
+                texts.append(path.read_bytes()[:60_000].decode("utf-8", "ignore"))
+            if sum(map(len, texts)) > size:
+                return "".join(texts)[:size]
+    words = " ".join(SCRIPTS[:2]).split()
+    while sum(map(len, texts)) < size:
+        texts.append(" ".join(rng.choices(words, k=14)) + rng.choice([".\n", ". ", "!\n\n", ", "]))
+    return "".join(texts)[:size]
+
+
+def mixed(rng, size, special):
+    """Short pieces of everything, in any order, glued with and without spaces."""
+    def code_points():
+        low, high = rng.choice([(0x20, 0x7f), (0x80, 0x800), (0x800, 0xd800), (0xe000, 0x10000),
+                                (0x10000, 0x20000), (0x20000, 0x33480), (0xe0000, 0x110000)])
+        return "".join(chr(rng.randrange(low, high)) for _ in range(rng.randrange(1, 12)))
+
+    makers = [
+        lambda: rng.choice(SCRIPTS), lambda: " ".join(rng.choices(rng.choice(SCRIPTS).split(), k=5)),
+        lambda: rng.choice(CODE.splitlines(True)), lambda: rng.choice(EMOJI) * rng.randrange(1, 4),
+        lambda: "".join(rng.choices(SPACES, k=rng.randrange(1, 9))),
+        lambda: "".join(chr(rng.randrange(0, 0x20)) for _ in range(rng.randrange(1, 6))),
+        lambda: rng.choice(BASES) + "".join(rng.choices(MARKS, k=rng.randrange(1, 6))),
+        lambda: str(rng.randrange(10 ** rng.randrange(1, 18))), code_points,
+        lambda: rng.choice(special + WORDS), lambda: rng.choice(special + WORDS)[: rng.randrange(1, 9)],
+        lambda: rng.choice("aA1 .\n\t\u3042\u4e00\u0301!") * rng.randrange(1, 40),
+        lambda: "'" + rng.choice(["s", "S", "ſ", "t", "re", "VE", "Ll", "lL", "d", "M", "x", "n"]),
+    ]
+    parts, length = [], 0
+    while length < size:
+        parts.append(rng.choice(makers)() + rng.choice(["", "", " ", "\n", "  "]))
+        length += len(parts[-1])
+    return "".join(parts)
+
+
+def runs():
+    """Long runs of one class."""
+    for unit in ("a", " ", "\n", "1", "!", "\u4e2d", "\u0301", "ab ", "\t", "\u00e9", "\U0001f600", " \n", "a1", "<|"):
+        yield unit * (200_000 // len(unit.encode()))
+    for unit in ("x", " ", "\u0939", "=", "7"):
+        yield "begin" + unit * (MEGABYTE // len(unit.encode())) + "end"
+    yield "e" + "\u0301\u0316\u0327" * 60_000
+    yield "".join(random.Random(5).choices("abcdefghij", k=MEGABYTE))
+
+
+def texts(special):
+    rng = random.Random(7)
+    yield ""
+    yield from (" ", "\n", "a", "  a", "a  ", "\u0301", "'s", " 's")
+    yield from SCRIPTS + EMOJI + [CODE] + special + [f"a {s} b{s}{s}  \n c" for s in special + WORDS]
+    body = prose(rng, 1_200_000)
+    yield body
+    for start in range(0, len(body) // 4, 9973):
+        yield body[start:start + 500]
+    for size in [200] * 300 + [20_000] * 20 + [800_000]:
+        yield mixed(rng, size, special)
+
+
+def sweep_texts():
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    for start in range(0, len(points), 4096):
+        block = points[start:start + 4096]
+        for glue in ("a{}a", " {}{} ", "{}\n", "1{}1", "!{}", "'{}x", "e\u0316{}\u0302", "x\u0345{}\u0334"):
+            yield "".join(glue.format(p, p) for p in block)
+
+
+def gguf_tokenizer(path, folder):
+    """tokenizer.json of a GGUF file of the kind gpt2/smollm."""
+    import gguf
+    fields = gguf.GGUFReader(path).fields
+    strings = lambda key: [bytes(fields[key].parts[i]).decode() for i in fields[key].data]
+    tokens, kinds = strings("tokenizer.ggml.tokens"), fields["tokenizer.ggml.token_type"]
+    kinds = [int(kinds.parts[i][0]) for i in kinds.data]
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    state = {
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [
+            {"id": i, "content": t, "single_word": False, "lstrip": False, "rstrip": False,
+             "normalized": False, "special": True} for i, t in enumerate(tokens) if kinds[i] == 3],
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Sequence",
+                          "pretokenizers": [{"type": "Digits", "individual_digits": True}, byte_level]},
+        "post_processor": None, "decoder": byte_level,
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False,
+                  "vocab": {t: i for i, t in enumerate(tokens)}, "merges": strings("tokenizer.ggml.merges")}}
+    file = pathlib.Path(folder) / "gguf.json"
+    file.write_text(json.dumps(state, ensure_ascii=False))
+    return file
+
+
+def run_tool(tool, arguments, data):
+    result = subprocess.run([tool, *map(str, arguments)], input=data, stdout=subprocess.PIPE, check=True)
+    return result.stdout
+
+
+def encode_all(tool, path, samples, *options):
+    data = b"".join(b"%d\n%s" % (len(s.encode()), s.encode()) for s in samples)
+    lines = run_tool(tool, ["batch", path, *options], data).decode().split("\n")[:-1]
+    return [[int(i) for i in line.split()] for line in lines]
+
+
+def first_difference(tokenizer, sample, ours, theirs):
+    at = next((i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b), min(len(ours), len(theirs)))
+    near = tokenizer.decode(theirs[max(0, at - 4):at + 4], skip_special_tokens=False)
+    return (f"{len(ours)} and {len(theirs)} tokens, first difference at {at} near {near!r}: "
+            f"{ours[at:at + 6]} expected {theirs[at:at + 6]}; text begins {sample[:60]!r}")
+
+
+def compare(tool, path, make_samples):
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    special = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
+    samples = list(make_samples(special))
+    failures = 0
+    for option, keyword in ((), {}), (("no-special",), {"add_special_tokens": False}):
+        ours = encode_all(tool, path, samples, *option)
+        for sample, mine in zip(samples, ours, strict=True):
+            theirs = tokenizer.encode(sample, **keyword).ids
+            if mine != theirs:
+                failures += 1
+                print(f"{path.name}: {first_difference(tokenizer, sample, mine, theirs)}")
+        if make_samples is not texts_and_runs:
+            break
+    ids = [i for line in ours for i in line]
+    for skip in (False, True):
+        mine = run_tool(tool, ["decode", path] + ["skip-special"] * skip, " ".join(map(str, ids)).encode())
+        failures += mine.decode() != tokenizer.decode(ids, skip_special_tokens=skip)
+    rng = random.Random(3)
+    loose = [rng.randrange(tokenizer.get_vocab_size()) for _ in range(20_000)]  # bytes that are no text
+    mine = run_tool(tool, ["decode", path], " ".join(map(str, loose)).encode())
+    failures += mine.decode() != tokenizer.decode(loose, skip_special_tokens=False)
+    size = sum(len(s.encode()) for s in samples)
+    print(f"{path.name}: {len(samples)} texts, {size} bytes, {len(ids)} tokens, {failures} differences")
+    return failures
+
+
+def texts_and_runs(special):
+    yield from texts(special)
+    yield from runs()
+
+
+def print_rates(tool, path):
+    body = prose(random.Random(7), 2 * MEGABYTE)
+    ours = float(run_tool(tool, ["time", path], body.encode()))
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    theirs = min(_timed(functools.partial(tokenizer.encode, body)) for _ in range(3))
+    megabytes = len(body.encode()) / MEGABYTE
+    print(f"{path.name}: {megabytes / ours:.1f} MB/s, tokenizers {megabytes / theirs:.1f} MB/s")
+
+
+def _timed(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("tool")
+    parser.add_argument("--gguf")
+    parser.add_argument("--sweep", action="store_true")
+    parser.add_argument("--time", action="store_true")
+    options = parser.parse_args()
+    failures = 0
+    with tempfile.TemporaryDirectory() as folder:
+        paths = sorted(DATA.glob("*.json"))
+        if options.gguf:
+            paths.append(gguf_tokenizer(options.gguf, folder))
+        for path in paths:
+            if options.time:
+                print_rates(options.tool, path)
+                continue
+            failures += compare(options.tool, path, texts_and_runs)
+            if options.sweep:
+                failures += compare(options.tool, path, lambda _: sweep_texts())
+    sys.exit(failures > 0)
+
+
+if __name__ == "__main__":
+    main()
