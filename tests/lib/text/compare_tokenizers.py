@@ -5,13 +5,14 @@
 
 TOOL is tokenizer_tool.cpp, built. The texts are made deterministically: over 2 MB of prose, code, many
 scripts, emoji, control characters, combining marks, spellings of special tokens and runs of one class of
-characters up to 1 MB. The tokenizers are those of tests/data/tokenizers and, with --gguf, the one that
-the GGUF file describes. --sweep adds every code point in several surroundings, --time prints rates.
+characters up to 1 MB. The tokenizers are those of tests/data/tokenizers and, with --gguf or
+MICA_DEMO_GGUF, the one that the GGUF file describes. --sweep adds every code point in several surroundings, --time prints rates.
 Exit status 77: `tokenizers` is not installed.
 """
 import argparse
 import functools
 import json
+import os
 import pathlib
 import random
 import subprocess
@@ -228,7 +229,7 @@ def _timed(call):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tool")
-    parser.add_argument("--gguf")
+    parser.add_argument("--gguf", default=os.environ.get("MICA_DEMO_GGUF"))
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--time", action="store_true")
     options = parser.parse_args()

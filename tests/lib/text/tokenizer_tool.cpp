@@ -1,7 +1,8 @@
 // Drives the tokenizer from a script, for comparison with others:
 //   tokenizer_tool encode TOKENIZER.json [plain] [no-special]   text on stdin, ids on stdout
 //   tokenizer_tool decode TOKENIZER.json [skip-special]         ids on stdin, text on stdout
-//   tokenizer_tool batch  TOKENIZER.json [plain] [no-special]   texts, each before its length in bytes
+//   tokenizer_tool batch  TOKENIZER.json [plain] [no-special]   texts, each before its length in
+//   bytes
 //                                                               on a line; a line of ids for each
 //   tokenizer_tool time   TOKENIZER.json                        text on stdin, seconds on stdout
 #include <algorithm>
@@ -79,10 +80,14 @@ void run(const std::vector<std::string>& arguments) {
   const Tokenizer tokenizer = Tokenizer::open(image, path);
   const EncodeOptions options{.match_added_tokens = !has("plain"),
                               .add_special_tokens = !has("no-special")};
-  if (arguments[0] == "encode") print_ids(tokenizer.encode(read_stdin(), options));
-  else if (arguments[0] == "batch") run_batch(tokenizer, options);
-  else if (arguments[0] == "decode") run_decode(tokenizer, has("skip-special"));
-  else if (arguments[0] == "time") run_time(tokenizer);
+  if (arguments[0] == "encode")
+    print_ids(tokenizer.encode(read_stdin(), options));
+  else if (arguments[0] == "batch")
+    run_batch(tokenizer, options);
+  else if (arguments[0] == "decode")
+    run_decode(tokenizer, has("skip-special"));
+  else if (arguments[0] == "time")
+    run_time(tokenizer);
 }
 
 }  // namespace
