@@ -10,7 +10,6 @@
 #include <sched.h>
 #include <set>
 #include <string_view>
-#include <unistd.h>
 #include <vector>
 
 #include "lib/base/error.h"
@@ -79,19 +78,17 @@ std::vector<int> parse_cpu_list(std::string_view text) {
   return cpus;
 }
 
+// A kernel built for more processors than the set holds refuses it, so the set grows.
 std::vector<int> affinity_of_this_thread() {
-  for (int capacity = 1024; capacity <= 1 << 20; capacity *= 4) {
-    cpu_set_t* set = CPU_ALLOC(capacity);
-    if (set == nullptr) break;
-    const size_t bytes = CPU_ALLOC_SIZE(capacity);
+  for (size_t sets = 1; sets <= 1024; sets *= 4) {
+    std::vector<cpu_set_t> mask(sets);
+    const size_t bytes = sets * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, bytes, mask.data()) != 0) continue;
     std::vector<int> cpus;
-    if (sched_getaffinity(0, bytes, set) == 0) {
-      for (int cpu = 0; cpu < capacity; ++cpu) {
-        if (CPU_ISSET_S(cpu, bytes, set)) cpus.push_back(cpu);
-      }
+    for (int cpu = 0; cpu < static_cast<int>(bytes * 8); ++cpu) {
+      if (CPU_ISSET_S(cpu, bytes, mask.data())) cpus.push_back(cpu);
     }
-    CPU_FREE(set);
-    if (!cpus.empty()) return cpus;
+    return cpus;
   }
   return {};
 }
@@ -177,7 +174,8 @@ std::vector<std::string> cgroup_folders(const std::string& root, std::string_vie
     }
     if (below.find("/..") != below.npos) below = "/";
     std::vector<std::string> folders;
-    for (; below.size() > 1; below.resize(below.rfind('/'))) folders.push_back(top + below);
+    for (; below.size() > 1; below.resize(below.rfind('/')))
+      folders.push_back(fmt::format("{}{}", top, below));
     folders.push_back(top);
     return folders;
   }

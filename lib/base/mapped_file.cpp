@@ -255,10 +255,9 @@ void MappedFile::check() const {
 
 void MappedFile::prefetch(uint64_t offset, uint64_t size) const {
   if (state_->slot == nullptr || offset >= state_->size) return;
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(state_->data + offset);
-  const uintptr_t page = begin & page_mask;
-  const size_t bytes = std::min(size, state_->size - offset) + (begin - page);
-  madvise(reinterpret_cast<void*>(page), bytes, MADV_WILLNEED);
+  const uint64_t page = offset & page_mask;  // the mapping itself begins with a page
+  const uint64_t bytes = std::min(size, state_->size - offset) + (offset - page);
+  madvise(const_cast<std::byte*>(state_->data) + page, bytes, MADV_WILLNEED);
 }
 
 std::string read_text_file(const std::string& path, uint64_t limit_bytes) {

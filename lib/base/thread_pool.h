@@ -7,33 +7,28 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <type_traits>
 
 namespace mica {
 
-template <class T, class Other>
-concept DifferentFrom = !std::is_same_v<std::remove_cvref_t<T>, Other>;
-
-// A borrowed callable, valid during the call that takes it; never allocates.
+// A borrowed callable (with a const operator(), as lambdas have), valid during the call that takes
+// it; never allocates.
 template <class Signature>
 class FunctionRef;
 
 template <class R, class... Args>
 class FunctionRef<R(Args...)> {
  public:
-  template <DifferentFrom<FunctionRef> F>
-  FunctionRef(F&& callable)
-      : object_(const_cast<void*>(static_cast<const void*>(&callable))),
-        call_([](void* object, Args... args) -> R {
-          return (*static_cast<std::remove_reference_t<F>*>(object))(args...);
+  template <class F>
+  FunctionRef(const F& callable)
+      : object_(&callable), call_([](const void* object, Args... args) -> R {
+          return (*static_cast<const F*>(object))(args...);
         }) {}
   R operator()(Args... args) const { return call_(object_, args...); }
 
  private:
-  void* object_;
-  R (*call_)(void*, Args...);
+  const void* object_;
+  R (*call_)(const void*, Args...);
 };
 
 // Item range [begin, end).

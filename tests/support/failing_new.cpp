@@ -5,7 +5,7 @@
 
 namespace mica::testing {
 
-thread_local int64_t allocations_left = std::numeric_limits<int64_t>::max();
+constinit thread_local int64_t allocations_left = std::numeric_limits<int64_t>::max();
 
 namespace {
 

@@ -9,7 +9,7 @@
 namespace mica::testing {
 
 // Allocations of this thread that still succeed.
-extern thread_local int64_t allocations_left;
+extern constinit thread_local int64_t allocations_left;
 
 // Runs `call` again and again, its first, second, third ... allocation failing, until it runs
 // through; returns how many failures there were. `call` must let std::bad_alloc out.
