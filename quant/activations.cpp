@@ -21,9 +21,7 @@ float largest_magnitude(const float* x, int group) {
 }
 
 float choose_scale(float largest) {
-  if (!(largest <= std::numeric_limits<float>::max())) {
-    return std::numeric_limits<float>::quiet_NaN();
-  }
+  if (!(largest < 0x1p110f)) return std::numeric_limits<float>::quiet_NaN();
   if (largest < 0x1p-100f) return 0;
   return std::bit_cast<float>(std::bit_cast<uint32_t>(largest * (1 / kLargestCode)) & ~3u);
 }

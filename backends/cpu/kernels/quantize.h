@@ -17,9 +17,9 @@ MICA_INLINE int32_t bits_of_float(float value) {
   return bits;
 }
 
-// 0 for groups that are as good as zero, NaN for groups that hold NaN or infinity.
+// 0 for groups that are as good as zero, NaN for groups that hold NaN, infinity or nearly that.
 MICA_INLINE float choose_scale(int32_t largest_bits) {
-  if (largest_bits >= 0x7f800000) return __builtin_nanf("");
+  if (largest_bits >= bits_of_float(0x1p110f)) return __builtin_nanf("");
   const float largest = float_of_bits(largest_bits);
   if (largest < 0x1p-100f) return 0;
   return float_of_bits(bits_of_float(largest * (1.0f / 127)) & ~3);

@@ -1,0 +1,111 @@
+#include "backends/cpu/blas_loader.h"
+
+#include <cstdlib>
+#include <dlfcn.h>
+#include <filesystem>
+#include <mutex>
+
+#include "lib/base/error.h"
+
+namespace mica::cpu {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Folders from a program or library up to the top of its build folder: a test lies three deep.
+constexpr int kBuildDepth = 4;
+
+// Sets a variable that is not set, and takes it away again.
+class MomentaryVariable {
+ public:
+  MomentaryVariable(const char* name, const std::string& value)
+      : name_(value.empty() || std::getenv(name) ? nullptr : name) {
+    if (name_) setenv(name_, value.c_str(), 1);
+  }
+  ~MomentaryVariable() {
+    if (name_) unsetenv(name_);
+  }
+  MomentaryVariable(const MomentaryVariable&) = delete;
+  MomentaryVariable& operator=(const MomentaryVariable&) = delete;
+
+ private:
+  const char* name_;
+};
+
+// The library that holds this code, and the program.
+std::vector<fs::path> own_files() {
+  std::vector<fs::path> files;
+  Dl_info info;
+  std::error_code ignored;
+  if (dladdr(reinterpret_cast<const void*>(&own_files), &info) && info.dli_fname) {
+    files.push_back(fs::canonical(info.dli_fname, ignored));
+  }
+  files.push_back(fs::read_symlink("/proc/self/exe", ignored));
+  return files;
+}
+
+void append_new(std::vector<std::string>& paths, const fs::path& path) {
+  for (const std::string& known : paths) {
+    if (known == path) return;
+  }
+  paths.push_back(path);
+}
+
+void* open_module(const std::string& path, const CpuFeatures& cpu) {
+  static std::mutex mutex;  // the environment is the process's
+  const std::lock_guard lock(mutex);
+  const MomentaryVariable core("OPENBLAS_CORETYPE", openblas_core_type(cpu));
+  // The backend's pool divides the work: no thread of OpenBLAS is started, none of OpenMP spins.
+  const MomentaryVariable threads("OPENBLAS_NUM_THREADS", "1");
+  const MomentaryVariable waiting("OMP_WAIT_POLICY", "passive");
+  return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+}
+
+}  // namespace
+
+std::string openblas_core_type(const CpuFeatures& cpu) {
+  if (has_avx512(cpu)) return "SKYLAKEX";
+  return has_avx2(cpu) ? "HASWELL" : "";
+}
+
+std::vector<std::string> blas_module_paths() {
+  if (const char* folder = std::getenv("MICA_MODULE_DIR"); folder != nullptr && *folder != 0) {
+    return {fs::path(folder) / kBlasFileName};
+  }
+  std::vector<std::string> paths;
+  for (const fs::path& file : own_files()) {
+    fs::path folder = file.parent_path();
+    for (int i = 0; i < kBuildDepth && folder.has_relative_path(); ++i) {
+      const fs::path path = folder / "backends/cpu/blas" / kBlasFileName;
+      std::error_code ignored;
+      if (fs::exists(path, ignored)) append_new(paths, path);
+      folder = folder.parent_path();
+    }
+  }
+  append_new(paths, fs::path(MICA_MODULE_FOLDER) / kBlasFileName);
+  return paths;
+}
+
+LoadedBlas load_blas(const CpuFeatures& cpu) {
+  std::string searched;
+  for (const std::string& path : blas_module_paths()) {
+    searched += (searched.empty() ? "" : ", ") + path;
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) continue;
+    void* module = open_module(path, cpu);
+    if (module == nullptr)
+      throw Error(ErrorCode::kRuntime, "cannot load " + std::string(dlerror()));
+    const auto entry = reinterpret_cast<MicaBlasEntry>(dlsym(module, kBlasEntryName));
+    const MicaBlas* functions = entry ? entry(kBlasAbi) : nullptr;
+    if (functions == nullptr) {
+      throw Error(ErrorCode::kRuntime, path + ": expected a module with '" + kBlasEntryName +
+                                           "' of ABI " + std::to_string(kBlasAbi) +
+                                           ", found another" + (entry ? " ABI" : " file"));
+    }
+    return {path, functions};
+  }
+  throw Error(ErrorCode::kRuntime, "f32, f16 and bf16 weights: expected the module " +
+                                       std::string(kBlasFileName) + ", not found at " + searched);
+}
+
+}  // namespace mica::cpu

@@ -1,0 +1,261 @@
+// Single kernels at sizes that no model has: the tails of every loop, on every instruction set.
+#include <cmath>
+#include <cstring>
+#include <doctest/doctest.h>
+#include <random>
+#include <vector>
+
+#include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/isa.h"
+#include "lib/base/half.h"
+#include "quant/activations.h"
+
+namespace mica {
+namespace {
+
+using cpu::Kernels;
+
+constexpr double kRounding = 0x1p-24;
+constexpr float kUntouched = -77;
+
+template <class F>
+void on_all_isas(F check) {
+  for (const IsaInfo& isa : cpu_isas()) {
+    if (!isa.available) continue;
+    INFO(isa.name);
+    check(cpu::kernels_of(isa.name));
+  }
+}
+
+std::vector<float> normals(size_t count, unsigned seed = 1) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> values(count);
+  for (float& value : values) value = normal(engine);
+  return values;
+}
+
+TEST_CASE("activation codes are those of quant, with the group's constants beside them") {
+  on_all_isas([](const Kernels& kernels) {
+    for (const int group : {32, 64, 128}) {
+      std::vector<float> x = normals(5 * group);
+      for (int i = 0; i < group; ++i) {
+        x[group + i] = 0;            // a group of zeros
+        x[2 * group + i] *= 1e-31f;  // below the smallest scale
+        x[3 * group + i] *= 1e32f;   // huge
+      }
+      x[4 * group + 3] = NAN;
+      std::vector<int8_t> codes(x.size()), expected(x.size());
+      std::vector<float> scales(5);
+      std::vector<cpu::InputGroup> groups(5);
+      quantize_activations(x.data(), x.size(), group, expected.data(), scales.data());
+      kernels.quantize(x.data(), x.size(), group, codes.data(), groups.data());
+      CHECK(codes == expected);
+      for (int g = 0; g < 5; ++g) {
+        CAPTURE(g);
+        CHECK((groups[g].scale == scales[g] || (std::isnan(groups[g].scale) && g == 4)));
+        int sum = 0;
+        for (int i = 0; i < group; ++i) sum += expected[g * group + i];
+        CHECK(groups[g].sum == sum);
+        CHECK(groups[g].start8 == 0x4B400000 - 8 * sum);
+        CHECK(groups[g].start128 == 0x4B400000 - 128 * sum);
+        if (g == 4) continue;
+        CHECK(groups[g].magic == 12582912.0 * scales[g]);  // exactly: compared as doubles
+        CHECK(groups[g].scaled_sum == static_cast<float>(sum) * scales[g]);
+      }
+    }
+  });
+}
+
+TEST_CASE("norms and ends of products leave nothing out and touch nothing else") {
+  on_all_isas([](const Kernels& kernels) {
+    for (int64_t size = 1; size <= 50; ++size) {
+      CAPTURE(size);
+      const auto x = normals(size, 1), weight = normals(size, 2), bias = normals(size, 3);
+      std::vector<float> out(size + 1, kUntouched);
+      kernels.rms_norm(x.data(), weight.data(), size, 1e-5f, out.data());
+      double squares = 0;
+      for (const float value : x) squares += double{value} * value;
+      const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + 1e-5);
+      // The sum of squares, its root and inverse, two products.
+      const double error = static_cast<double>(size + 6) * kRounding;
+      for (int64_t i = 0; i < size; ++i) {
+        const double expected = x[i] * factor * weight[i];
+        CHECK(std::fabs(out[i] - expected) <= error * std::fabs(expected));
+      }
+      CHECK(out[size] == kUntouched);
+
+      const cpu::Finish finish{.tokens = 1,
+                               .count = size,
+                               .y = {x.data(), size},
+                               .bias = bias.data(),
+                               .up = {weight.data(), size},
+                               .up_bias = nullptr,
+                               .out = {out.data(), size}};
+      kernels.store(finish);
+      for (int64_t i = 0; i < size; ++i) CHECK(out[i] == x[i] + bias[i]);
+      kernels.add(finish);
+      for (int64_t i = 0; i < size; ++i) CHECK(out[i] == (x[i] + bias[i]) + (x[i] + bias[i]));
+      CHECK(out[size] == kUntouched);
+    }
+  });
+}
+
+TEST_CASE("silu is right to a few units in the last place over the whole range of floats") {
+  on_all_isas([](const Kernels& kernels) {
+    for (double magnitude = 1e-30; magnitude < 1e30; magnitude *= 1.01) {
+      for (const double sign : {-1.0, 1.0}) {
+        const float x = static_cast<float>(sign * magnitude), one = 1;
+        float out = kUntouched;
+        kernels.gate({1, 1, {&x, 1}, nullptr, {&one, 1}, nullptr, {&out, 1}});
+        const double expected = x / (1 + std::exp(-double{x}));
+        // exp's argument is rounded at its own size; below 2^-126 of x the exponential is bounded.
+        const double error = (6 + 2 * std::fabs(x)) * kRounding * std::fabs(expected);
+        CAPTURE(x);
+        CHECK(std::fabs(out - expected) <= error + std::fabs(x) * 0x1p-126);
+      }
+    }
+  });
+}
+
+TEST_CASE("rows of floats of any length and type are multiplied and widened") {
+  on_all_isas([](const Kernels& kernels) {
+    for (const auto format : {cpu::RowFormat::kF32, cpu::RowFormat::kF16, cpu::RowFormat::kBF16}) {
+      for (const int64_t cols : {1, 2, 15, 16, 17, 33, 100}) {
+        for (const int64_t rows : {1, 3, 4, 7, 9}) {
+          CAPTURE(cols);
+          CAPTURE(rows);
+          std::vector<float> w = normals(rows * cols, 5);
+          const bool wide = format == cpu::RowFormat::kF32;
+          std::vector<std::byte> bytes(w.size() * (wide ? 4 : 2));
+          for (size_t i = 0; i < w.size(); ++i) {
+            const bool is_f16 = format == cpu::RowFormat::kF16;
+            const uint16_t half = is_f16 ? f32_to_f16(w[i]) : f32_to_bf16(w[i]);
+            if (wide) std::memcpy(&bytes[4 * i], &w[i], 4);
+            if (!wide) std::memcpy(&bytes[2 * i], &half, 2);
+            if (!wide) w[i] = is_f16 ? f16_to_f32(half) : bf16_to_f32(half);
+          }
+          std::vector<float> widened(w.size() + 1, kUntouched);
+          kernels.widen(format, bytes.data(), rows * cols, widened.data());
+          CHECK(std::memcmp(widened.data(), w.data(), w.size() * 4) == 0);
+          CHECK(widened.back() == kUntouched);
+
+          constexpr int64_t kTokens = 3;
+          const auto x = normals(kTokens * cols, 6);
+          std::vector<float> y(kTokens * rows + 1, kUntouched);
+          kernels.multiply_rows({format, cols, bytes.data(), rows}, {x.data(), cols}, kTokens,
+                                {y.data(), rows});
+          for (int64_t t = 0; t < kTokens; ++t) {
+            for (int64_t n = 0; n < rows; ++n) {
+              double sum = 0, magnitude = 0;
+              for (int64_t k = 0; k < cols; ++k) {
+                sum += double{x[t * cols + k]} * w[n * cols + k];
+                magnitude += std::fabs(double{x[t * cols + k]} * w[n * cols + k]);
+              }
+              CHECK(std::fabs(y[t * rows + n] - sum) <=
+                    static_cast<double>(cols + 2) * kRounding * magnitude);
+            }
+          }
+          CHECK(y.back() == kUntouched);
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("two bf16 terms keep 16 bits of a float, and infinity and NaN") {
+  on_all_isas([](const Kernels& kernels) {
+    for (const int64_t count : {1, 16, 37}) {
+      std::vector<float> x = normals(count);
+      if (count > 20) x[3] = INFINITY, x[18] = -INFINITY, x[20] = NAN;
+      std::vector<uint16_t> high(count + 1, 7), low(count + 1, 7);
+      kernels.split(x.data(), count, high.data(), low.data());
+      for (int64_t i = 0; i < count; ++i) {
+        CAPTURE(i);
+        const float first = bf16_to_f32(high[i]), second = bf16_to_f32(low[i]);
+        if (std::isnan(x[i])) {
+          CHECK(std::isnan(first));
+        } else if (std::isinf(x[i])) {
+          CHECK(first == x[i]);
+          CHECK(second == 0);
+        } else {
+          CHECK(std::fabs(double{first} + second - x[i]) <= 0x1p-16 * std::fabs(x[i]));
+        }
+      }
+      CHECK(high[count] == 7);
+      CHECK(low[count] == 7);
+    }
+  });
+}
+
+// Attention of `tokens` tokens with `heads` heads at positions 0, 1, ... over f32 keys and values.
+void check_attention(const Kernels& kernels, int64_t size, int64_t tokens, int64_t heads) {
+  constexpr int64_t kBlock = 16;
+  const int64_t rows = tokens * heads, padded = (size + 15) / 16 * 16;
+  const int64_t blocks = (tokens + kBlock - 1) / kBlock;
+  const auto q = normals(rows * size, 1);
+  const auto keys = normals(tokens * size, 2), values = normals(tokens * size, 3);
+  const int64_t part = kBlock * size * 4;
+  std::vector<std::byte> cache(blocks * 2 * part, std::byte{0xff});
+  std::vector<int32_t> table(blocks);
+  for (int64_t b = 0; b < blocks; ++b) table[b] = static_cast<int32_t>(blocks - 1 - b);
+  for (int64_t p = 0; p < tokens; ++p) {
+    std::byte* block = cache.data() + table[p / kBlock] * 2 * part;
+    kernels.store_key(&keys[p * size], size, false, p % kBlock, block);
+    kernels.store_value(&values[p * size], size, false, p % kBlock, block + part);
+  }
+  const cpu::AttentionTile tile{.q = q.data(),
+                                .q_stride = heads * size,
+                                .tokens = tokens,
+                                .heads = heads,
+                                .head_size = size,
+                                .first_position = 0,
+                                .scale = 0.5f,
+                                .half = false,
+                                .keys = cache.data(),
+                                .values_offset = part,
+                                .block_bytes = 2 * part,
+                                .blocks = table.data()};
+  std::vector<float> scaled(rows * size), scores(rows * cpu::kPiecePositions),
+      wide_keys(cpu::kKeyBlocks * size * kBlock), wide_values(kBlock * padded), largest(rows),
+      sum(rows), state(rows * padded), out(rows * size);
+  const cpu::AttentionState result{largest.data(), sum.data(), state.data()};
+  kernels.attend(tile, 0, tokens,
+                 {scaled.data(), scores.data(), wide_keys.data(), wide_values.data()}, result);
+  kernels.finish_attention(tile, result, out.data(), heads * size);
+
+  for (int64_t r = 0; r < rows; ++r) {
+    std::vector<double> weights;
+    double total = 0;
+    for (int64_t p = 0; p <= r / heads; ++p) {
+      double score = 0;
+      for (int64_t c = 0; c < size; ++c) score += double{q[r * size + c]} * keys[p * size + c];
+      weights.push_back(std::exp(0.5 * score));
+      total += weights.back();
+    }
+    for (int64_t c = 0; c < size; ++c) {
+      double expected = 0;
+      for (size_t p = 0; p < weights.size(); ++p)
+        expected += weights[p] / total * values[p * size + c];
+      CHECK(out[r * size + c] == doctest::Approx(expected).epsilon(1e-5).scale(1));
+    }
+  }
+}
+
+TEST_CASE("attention takes any even head size, any number of heads and of tokens") {
+  on_all_isas([](const Kernels& kernels) {
+    for (const int64_t size : {2, 6, 16, 18, 40, 64}) {
+      for (const int64_t heads : {1, 3, 5}) {
+        for (const int64_t tokens : {1, 5, 16, 37}) {
+          CAPTURE(size);
+          CAPTURE(heads);
+          CAPTURE(tokens);
+          check_attention(kernels, size, tokens, heads);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace mica
