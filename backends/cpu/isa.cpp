@@ -39,14 +39,15 @@ constexpr Feature kAvx2Features[] = {{"fma", &CpuFeatures::leaf1_ecx, 12},
 constexpr Feature kAvx512Features[] = {{"avx512f", &CpuFeatures::leaf7_ebx, 16},
                                        {"avx512dq", &CpuFeatures::leaf7_ebx, 17},
                                        {"avx512bw", &CpuFeatures::leaf7_ebx, 30},
-                                       {"avx512vl", &CpuFeatures::leaf7_ebx, 31},
-                                       {"avx512_vnni", &CpuFeatures::leaf7_ecx, 11}};
+                                       {"avx512vl", &CpuFeatures::leaf7_ebx, 31}};
+constexpr Feature kVnniFeatures[] = {{"avx512_vnni", &CpuFeatures::leaf7_ecx, 11}};
+constexpr Feature kBf16Features[] = {{"avx512_bf16", &CpuFeatures::leaf7_1_eax, 5}};
 
 struct Isa {
   const char* name;
   const Kernels* kernels;
   bool needs_avx2;
-  bool needs_avx512;
+  bool needs_avx512vnni;
 };
 
 // Best last.
@@ -76,6 +77,16 @@ void append_missing(const Feature (&features)[kCount], const CpuFeatures& cpu, s
   }
 }
 
+void append_missing_avx2(const CpuFeatures& cpu, std::string& list) {
+  append_missing(kAvx2Features, cpu, list);
+  if ((cpu.xcr0 & kSavesYmm) != kSavesYmm) append(list, "AVX state saved by the system");
+}
+
+void append_missing_avx512(const CpuFeatures& cpu, std::string& list) {
+  append_missing(kAvx512Features, cpu, list);
+  if ((cpu.xcr0 & kSavesZmm) != kSavesZmm) append(list, "AVX-512 state saved by the system");
+}
+
 }  // namespace
 
 CpuFeatures read_cpu_features() {
@@ -100,15 +111,30 @@ CpuFeatures read_cpu_features() {
 std::string missing_features(std::string_view name, const CpuFeatures& cpu) {
   const Isa& isa = *find_isa(name);
   std::string missing;
-  if (isa.needs_avx2) {
-    append_missing(kAvx2Features, cpu, missing);
-    if ((cpu.xcr0 & kSavesYmm) != kSavesYmm) append(missing, "AVX state saved by the system");
-  }
-  if (isa.needs_avx512) {
-    append_missing(kAvx512Features, cpu, missing);
-    if ((cpu.xcr0 & kSavesZmm) != kSavesZmm) append(missing, "AVX-512 state saved by the system");
+  if (isa.needs_avx2) append_missing_avx2(cpu, missing);
+  if (isa.needs_avx512vnni) {
+    append_missing_avx512(cpu, missing);
+    append_missing(kVnniFeatures, cpu, missing);
   }
   return missing;
+}
+
+bool has_avx2(const CpuFeatures& cpu) {
+  std::string missing;
+  append_missing_avx2(cpu, missing);
+  return missing.empty();
+}
+
+bool has_avx512(const CpuFeatures& cpu) {
+  std::string missing;
+  append_missing_avx512(cpu, missing);
+  return missing.empty();
+}
+
+bool has_avx512_bf16(const CpuFeatures& cpu) {
+  std::string missing;
+  append_missing(kBf16Features, cpu, missing);
+  return missing.empty() && has_avx512(cpu);
 }
 
 std::string choose_isa(std::string_view requested, const char* environment,

@@ -19,6 +19,13 @@ struct CpuFeatures {
 };
 CpuFeatures read_cpu_features();
 
+// AVX2, FMA and F16C, with the state saved by the system.
+bool has_avx2(const CpuFeatures& cpu);
+// AVX-512 F, DQ, BW and VL, with the state saved by the system.
+bool has_avx512(const CpuFeatures& cpu);
+// The same with products of bf16.
+bool has_avx512_bf16(const CpuFeatures& cpu);
+
 // Features that `isa` needs and the processor lacks, as "avx512bw, avx512vnni"; empty: it can run.
 std::string missing_features(std::string_view isa, const CpuFeatures& cpu);
 

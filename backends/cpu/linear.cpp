@@ -53,7 +53,11 @@ T* as(const AlignedBuffer& buffer) {
 }  // namespace
 
 LinearRunner::LinearRunner(ThreadPool& pool, const Kernels& kernels, Activations activations)
-    : pool_(pool), kernels_(kernels), activations_(activations), threads_(pool.size()) {}
+    : pool_(pool),
+      kernels_(kernels),
+      activations_(activations),
+      rows_(kernels, activations, pool.size()),
+      threads_(pool.size()) {}
 
 uint64_t LinearRunner::InputMemory::allocate(int64_t tokens, int64_t cols) {
   const auto padded = static_cast<uint64_t>(tokens + kTokenPadding - 1);
@@ -65,11 +69,12 @@ uint64_t LinearRunner::InputMemory::allocate(int64_t tokens, int64_t cols) {
 }
 
 LinearRunner::Input LinearRunner::InputMemory::input() const {
-  return {as<int8_t>(codes), as<InputGroup>(groups), as<float>(normalized), {}};
+  return {as<int8_t>(codes), as<InputGroup>(groups), as<float>(normalized), {}, nullptr};
 }
 
 uint64_t LinearRunner::reserve(const StepLimits& limits) {
   uint64_t bytes = shared_.allocate(std::max(limits.tokens, limits.logit_rows), limits.input_cols);
+  bytes += rows_.reserve(limits, kBlockTokens);
   for (ThreadMemory& memory : threads_) {
     bytes += memory.input.allocate(kStreamTokens, limits.input_cols);
     memory.row = AlignedBuffer(limits.input_cols * sizeof(float));
@@ -84,7 +89,11 @@ uint64_t LinearRunner::reserve(const StepLimits& limits) {
 }
 
 void LinearRunner::run(const LinearStep& step) {
-  if (token_count(step) == 0) return;
+  const int64_t tokens = token_count(step);
+  if (tokens == 0) return;
+  for (const Linear& linear : step.linears) {
+    if (takes_module(*linear.weight, tokens)) rows_.load();
+  }
   pool_.run([&](int thread) { run_share(step, prepare(step, thread), thread); });
 }
 
@@ -92,12 +101,21 @@ bool LinearRunner::takes_codes(const Weight& weight) const {
   return activations_ == Activations::kInt8 && weight.dtype.layout == TensorLayout::kPanels;
 }
 
+bool LinearRunner::takes_module(const Weight& weight, int64_t tokens) const {
+  return weight.dtype.layout == TensorLayout::kRows && tokens > RowMultiplier::kOwnTokens;
+}
+
 LinearRunner::Input LinearRunner::prepare(const LinearStep& step, int thread) {
   const int64_t tokens = token_count(step);
-  const bool alone = tokens <= kStreamTokens;
+  const auto& linears = step.linears;
+  const bool splits = std::any_of(linears.begin(), linears.end(), [&](const Linear& linear) {
+    return takes_module(*linear.weight, tokens) &&
+           rows_.takes_halves(*find_row_format(linear.weight->dtype), linear.weight->cols);
+  });
+  const bool alone = tokens <= kStreamTokens && !splits;
   ThreadMemory& memory = threads_[thread];
   Input input = alone ? memory.input.input() : shared_.input();
-  const auto& linears = step.linears;
+  if (splits) input.halves = rows_.halves();
   const auto codes = [&](const Linear& linear) { return takes_codes(*linear.weight); };
   if (std::none_of(linears.begin(), linears.end(), codes)) input.codes = nullptr;
   if (std::all_of(linears.begin(), linears.end(), codes)) input.normalized = nullptr;
@@ -126,6 +144,10 @@ void LinearRunner::prepare_row(const LinearStep& step, int64_t token, const Inpu
   } else if (input.normalized) {
     std::memcpy(row, x, cols * sizeof(float));
   }
+  if (input.halves) {
+    uint16_t* halves = input.halves + 2 * token * cols;
+    kernels_.split(x, cols, halves, halves + cols);
+  }
   if (!input.codes) return;
   const auto& linears = step.linears;
   const auto coded = std::find_if(linears.begin(), linears.end(), [&](const Linear& linear) {
@@ -150,37 +172,36 @@ void LinearRunner::run_share(const LinearStep& step, const Input& input, int thr
     const auto first = [&](int64_t byte) {
       return std::clamp<int64_t>((byte - offset + unit.bytes - 1) / unit.bytes, 0, unit.count);
     };
-    run_panels(step, input, i, {first(bytes.begin), first(bytes.end)}, threads_[thread]);
+    run_panels(step, input, i, {first(bytes.begin), first(bytes.end)}, thread);
     offset += unit.count * unit.bytes;
   }
 }
 
 void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t linear,
-                              Range panels, ThreadMemory& memory) {
+                              Range panels, int thread) {
   const Linear& first = step.linears[linear];
   const bool gated = step.end == LinearEnd::kGate;
   const int64_t tokens = token_count(step);
-  const int64_t width = tokens <= kStreamTokens ? kStreamPanels : kStripePanels;
+  const int64_t width = panels_at_once(step, linear);
   for (int64_t t = 0; t < tokens; t += kBlockTokens) {
     const Range block{t, std::min(tokens, t + kBlockTokens)};
     for (int64_t p = panels.begin; p < panels.end; p += width) {
       const Range part{p, std::min(panels.end, p + width)};
       const int64_t row = p * kPanelRows, rows = first.weight->rows;
-      const auto multiply_into = [&](const Linear& factor, const AlignedBuffer& products) {
-        const Matrix y =
-            multiply(*factor.weight, input, part, block, products, memory.scratch.data());
+      const auto products_of = [&](const Linear& factor, int which) {
+        const Matrix y = multiply(*factor.weight, input, part, block, thread, which);
         return ConstMatrix{y.data, y.stride};
       };
       Finish finish{.tokens = block.end - block.begin,
                     .count = std::min(rows, part.end * kPanelRows) - row,
-                    .y = multiply_into(first, memory.products[0]),
+                    .y = products_of(first, 0),
                     .bias = first.bias ? first.bias + row : nullptr,
                     .up = {},
                     .up_bias = nullptr,
                     .out = {first.out + t * rows + row, rows}};
       if (gated) {
         const Linear& second = step.linears[1];
-        finish.up = multiply_into(second, memory.products[1]);
+        finish.up = products_of(second, 1);
         finish.up_bias = second.bias ? second.bias + row : nullptr;
         kernels_.gate(finish);
       } else if (step.end == LinearEnd::kAdd) {
@@ -192,18 +213,33 @@ void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t
   }
 }
 
+int64_t LinearRunner::panels_at_once(const LinearStep& step, size_t linear) const {
+  const int64_t tokens = token_count(step);
+  const auto factors = step.linears.subspan(linear, step.end == LinearEnd::kGate ? 2 : 1);
+  if (std::all_of(factors.begin(), factors.end(),
+                  [&](const Linear& factor) { return takes_module(*factor.weight, tokens); })) {
+    return rows_.rows_at_once(step.x.row_size()) / kPanelRows;
+  }
+  return tokens <= kStreamTokens ? kStreamPanels : kStripePanels;
+}
+
 Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range panels, Range tokens,
-                              const AlignedBuffer& products, std::byte* scratch) {
+                              int thread, int which) {
+  const ThreadMemory& memory = threads_[thread];
   const int64_t cols = weight.cols, count = tokens.end - tokens.begin;
-  const Matrix y{as<float>(products), (panels.end - panels.begin) * kPanelRows};
+  const Matrix y{as<float>(memory.products[which]), (panels.end - panels.begin) * kPanelRows};
   const ConstMatrix x{input.floats.data + tokens.begin * cols, input.floats.stride};
   if (weight.dtype.layout == TensorLayout::kRows) {
     const int64_t row = panels.begin * kPanelRows;
-    kernels_.multiply_rows({.format = *find_row_format(weight.dtype),
-                            .cols = cols,
-                            .first = weight.data + row * weight.slab_stride,
-                            .count = std::min(weight.rows, panels.end * kPanelRows) - row},
-                           x, count, y);
+    const Rows part{.format = *find_row_format(weight.dtype),
+                    .cols = cols,
+                    .first = weight.data + row * weight.slab_stride,
+                    .count = std::min(weight.rows, panels.end * kPanelRows) - row};
+    if (takes_module(weight, count)) {
+      const uint16_t* halves = input.halves ? input.halves + 2 * tokens.begin * cols : nullptr;
+      return rows_.multiply(part, x, halves, count, thread, which);
+    }
+    kernels_.multiply_rows(part, x, count, y);
     return y;
   }
   const Panels part{.format = *find_format(weight.dtype),
@@ -213,12 +249,12 @@ Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range pa
                     .stride = weight.slab_stride,
                     .count = panels.end - panels.begin};
   if (!takes_codes(weight)) {
-    kernels_.multiply_decoded(part, x, count, y, scratch);
+    kernels_.multiply_decoded(part, x, count, y, memory.scratch.data());
     return y;
   }
   const int64_t groups = cols / weight.dtype.group;
   kernels_.multiply(part, {input.codes + tokens.begin * cols, input.groups + tokens.begin * groups},
-                    count, y, scratch);
+                    count, y, memory.scratch.data());
   return y;
 }
 

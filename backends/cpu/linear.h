@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "backends/cpu/kernels/kernels.h"
+#include "backends/cpu/row_multiplier.h"
 #include "lib/backend/backend.h"
 #include "lib/base/aligned_buffer.h"
 #include "lib/base/thread_pool.h"
@@ -51,6 +52,7 @@ class LinearRunner {
     InputGroup* groups = nullptr;  // [T, K / group]
     float* normalized = nullptr;   // [T, K]
     ConstMatrix floats{};          // normalized, or x itself
+    uint16_t* halves = nullptr;    // [T, 2, K]: bf16 of the floats and of what that leaves
   };
   // Where an input is made.
   struct InputMemory {
@@ -69,14 +71,18 @@ class LinearRunner {
   void prepare_row(const LinearStep& step, int64_t token, const Input& input, float* row);
   void run_share(const LinearStep& step, const Input& input, int thread);
   void run_panels(const LinearStep& step, const Input& input, size_t linear, Range panels,
-                  ThreadMemory& memory);
-  Matrix multiply(const Weight& weight, const Input& input, Range panels, Range tokens,
-                  const AlignedBuffer& products, std::byte* scratch);
+                  int thread);
+  // Products of `panels` with `tokens`, in memory of the thread's, of which there are two.
+  Matrix multiply(const Weight& weight, const Input& input, Range panels, Range tokens, int thread,
+                  int which);
+  int64_t panels_at_once(const LinearStep& step, size_t linear) const;
   bool takes_codes(const Weight& weight) const;
+  bool takes_module(const Weight& weight, int64_t tokens) const;
 
   ThreadPool& pool_;
   const Kernels& kernels_;
   const Activations activations_;
+  RowMultiplier rows_;
   InputMemory shared_;
   std::vector<ThreadMemory> threads_;
 };

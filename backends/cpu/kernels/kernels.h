@@ -131,6 +131,8 @@ struct Kernels {
                            std::byte* scratch);
   void (*multiply_rows)(const Rows& w, const ConstMatrix& x, int64_t tokens, const Matrix& y);
   void (*widen)(RowFormat format, const std::byte* from, int64_t count, float* to);
+  // x = high + low + error, |error| <= 2^-16 |x|, as bf16.
+  void (*split)(const float* x, int64_t count, uint16_t* high, uint16_t* low);
 
   // out = y + bias;  out += y + bias;  out = silu(y + bias) * (up + up_bias)
   void (*store)(const Finish& finish);

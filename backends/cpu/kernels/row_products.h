@@ -99,5 +99,37 @@ void widen(RowFormat format, const std::byte* from, int64_t count, float* to) {
   }
 }
 
+// x rounded to bf16, and what is left of it rounded again: 2^-8 of 2^-8 of x are lost at most.
+// Infinity and NaN stay in `high` alone.
+MICA_INLINE Words round_to_bf16(const Words& bits) {
+  return (bits + splat<Words>(0x8000u)) & 0xffff0000u;
+}
+MICA_INLINE void split_lanes(const Words& x, Words& high, Words& low) {
+  for (int i = 0; i < x.kParts; ++i) {
+    const auto infinite = (Words::Native)((x.part[i] & 0x7f800000u) == 0x7f800000u);
+    const Words part = round_to_bf16(x);
+    high.part[i] = (infinite & x.part[i] & 0xffff0000u) | (~infinite & part.part[i]);
+  }
+  low = round_to_bf16(as<Words>(as<Floats>(x) - as<Floats>(high)));
+  for (int i = 0; i < x.kParts; ++i) {
+    low.part[i] &= (Words::Native)((x.part[i] & 0x7f800000u) != 0x7f800000u);
+  }
+}
+
+void split(const float* x, int64_t count, uint16_t* high, uint16_t* low) {
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const bool whole = i + kLanes <= count;
+    Words first, second;
+    split_lanes(as<Words>(whole ? load<Floats>(x + i) : load_first<Floats>(x + i, count - i)),
+                first, second);
+    uint32_t lane[2][kLanes];
+    store(lane[0], first >> 16);
+    store(lane[1], second >> 16);
+    const int64_t lanes = whole ? kLanes : count - i;
+    for (int64_t j = 0; j < lanes; ++j) high[i + j] = static_cast<uint16_t>(lane[0][j]);
+    for (int64_t j = 0; j < lanes; ++j) low[i + j] = static_cast<uint16_t>(lane[1][j]);
+  }
+}
+
 }  // namespace
 }  // namespace mica::cpu

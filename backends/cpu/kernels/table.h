@@ -57,6 +57,7 @@ constexpr Kernels make_table(const char* isa) {
           .multiply_decoded = multiply_decoded,
           .multiply_rows = multiply_rows,
           .widen = widen,
+          .split = split,
           .store = store_products,
           .add = add_products,
           .gate = gate_products,
