@@ -133,53 +133,69 @@ std::string unescape_octal(std::string_view text) {
   return out;
 }
 
-// Folders of this process' group and of all its visible ancestors in one cgroup hierarchy: version
-// 2 when `controller` is empty, else the version 1 hierarchy that has the controller.
-std::vector<std::string> cgroup_folders(const std::string& root, std::string_view controller) {
-  const auto has_controller = [&](std::string_view list) {
-    const auto names = split_text(list, ',');
-    return std::find(names.begin(), names.end(), controller) != names.end();
-  };
-  std::optional<std::string> group;
+bool lists(std::string_view names, std::string_view name) {
+  const auto parts = split_text(names, ',');
+  return std::find(parts.begin(), parts.end(), name) != parts.end();
+}
+
+// This process' group: in version 2 when `controller` is empty, else in the version 1 hierarchy
+// that has the controller.
+std::optional<std::string> own_cgroup(const std::string& root, std::string_view controller) {
   const std::string groups = read_pseudo_file(root + "/proc/self/cgroup");
   for (const std::string_view line : split_text(groups, '\n')) {  // ID:controllers:path
     const size_t list = line.find(':');
     const size_t path = line.find(':', list + 1);
     if (list == line.npos || path == line.npos) continue;
     const std::string_view controllers = line.substr(list + 1, path - list - 1);
-    if (controller.empty() ? line.starts_with("0::") : has_controller(controllers)) {
-      group = line.substr(path + 1);
+    if (controller.empty() ? line.starts_with("0::") : lists(controllers, controller)) {
+      return std::string(line.substr(path + 1));
     }
   }
-  if (!group) return {};
+  return std::nullopt;
+}
 
+struct CgroupMount {
+  std::string group;   // the group that is mounted: "/", or a container's own
+  std::string folder;  // where
+};
+
+std::optional<CgroupMount> find_cgroup_mount(const std::string& root, std::string_view controller) {
   const std::string mounts = read_pseudo_file(root + "/proc/self/mountinfo");
   for (const std::string_view line : split_text(mounts, '\n')) {
-    // ID parent device root mount-point options [tags...] - type source super-options
+    // ID parent device group folder options [tags...] - type source super-options
     const size_t dash = line.find(" - ");
     if (dash == line.npos) continue;
     const auto left = split_text(line.substr(0, dash), ' ');
     const auto right = split_text(line.substr(dash + 3), ' ');
     if (left.size() < 5 || right.size() < 3) continue;
-    if (controller.empty() ? right[0] != "cgroup2"
-                           : right[0] != "cgroup" || !has_controller(right[2])) {
-      continue;
+    if (controller.empty() ? right[0] == "cgroup2"
+                           : right[0] == "cgroup" && lists(right[2], controller)) {
+      return CgroupMount{unescape_octal(left[3]), root + unescape_octal(left[4])};
     }
-    const std::string mount_root = unescape_octal(left[3]);
-    const std::string top = root + unescape_octal(left[4]);
-    // The group's path below what is mounted; a group outside of it is not visible at all.
-    std::string below = *group;
-    if (mount_root != "/") {
-      below = below.starts_with(mount_root + "/") ? below.substr(mount_root.size()) : "/";
-    }
-    if (below.find("/..") != below.npos) below = "/";
-    std::vector<std::string> folders;
-    for (; below.size() > 1; below.resize(below.rfind('/')))
-      folders.push_back(fmt::format("{}{}", top, below));
-    folders.push_back(top);
-    return folders;
   }
-  return {};
+  return std::nullopt;
+}
+
+// Folders of this process' group and of all its visible ancestors; `controller` as for
+// own_cgroup().
+std::vector<std::string> cgroup_folders(const std::string& root, std::string_view controller) {
+  const std::optional<std::string> group = own_cgroup(root, controller);
+  const std::optional<CgroupMount> mount = find_cgroup_mount(root, controller);
+  if (!group || !mount) return {};
+  // The group's path below what is mounted; a group outside of it is not visible at all.
+  std::string_view below = *group;
+  if (mount->group != "/") {
+    const bool inside =
+        below.starts_with(mount->group) && below.substr(mount->group.size()).starts_with('/');
+    below.remove_prefix(inside ? mount->group.size() : below.size());
+  }
+  if (below.find("/..") != below.npos) below = {};
+  std::vector<std::string> folders;
+  for (; below.size() > 1; below = below.substr(0, below.rfind('/'))) {
+    folders.push_back(fmt::format("{}{}", mount->folder, below));
+  }
+  folders.push_back(mount->folder);
+  return folders;
 }
 
 uint64_t read_size(const std::string& path) {
