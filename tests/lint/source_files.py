@@ -17,7 +17,7 @@ def source_files(root):
         for folder, subfolders, files in os.walk(root):
             subfolders[:] = [s for s in subfolders if not s.startswith((".", "build"))]
             names += [os.path.relpath(os.path.join(folder, file), root) for file in files]
-    return sorted(name for name in names if os.path.isfile(os.path.join(root, name)))
+    return sorted(name for name in set(names) if os.path.isfile(os.path.join(root, name)))
 
 
 def code_files(root):
