@@ -41,6 +41,7 @@ pcre2_code* compile(const std::string& source, const std::string& pattern,
   PCRE2_SIZE offset = 0;
   pcre2_code* code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(source.data()), source.size(),
                                    PCRE2_UTF | PCRE2_UCP, &error, &offset, context.get());
+  if (error == PCRE2_ERROR_HEAP_FAILED) throw std::bad_alloc();
   if (!code) {
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("{}: the split pattern '{}' is not one PCRE2 can run: {}", name,
@@ -114,6 +115,7 @@ std::optional<TextSpan> MatchScratch::find(const SplitPattern& pattern, std::str
     result = match(code, text, from);
   }
   if (result == PCRE2_ERROR_NOMATCH) return std::nullopt;
+  if (result == PCRE2_ERROR_NOMEMORY) throw std::bad_alloc();
   if (result < 0) {
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("{}: a split pattern gave up on a text of {} bytes: {}", pattern.name(),

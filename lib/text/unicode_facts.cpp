@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <fmt/format.h>
 #include <iterator>
 #include <utf8proc.h>
@@ -149,7 +150,15 @@ bool is_inert_in_nfc(char32_t point) {
 
 bool has_newer_points(std::string_view text) {
   for (size_t offset = 0; offset < text.size();) {
-    // Characters of one and two bytes are all older (the last one, U+07FF, is of Unicode 5).
+    uint64_t eight = 0;
+    if (offset + sizeof(eight) <= text.size()) {
+      std::memcpy(&eight, text.data() + offset, sizeof(eight));
+      if (!(eight & 0x8080808080808080u)) {
+        offset += sizeof(eight);
+        continue;
+      }
+    }
+    // Characters of one and two bytes are all older (the last one, U+07FF, is of Unicode 11).
     const uint8_t lead = static_cast<uint8_t>(text[offset]);
     if (lead < 0xe0) {
       offset += lead < 0xc0 ? 1 : 2;
