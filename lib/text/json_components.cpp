@@ -106,7 +106,7 @@ ComponentPart read_pre_tokenizer(const std::string& type, const Json& part, cons
   all.fail(type);
 }
 
-// A template's ids before and after the text, put around what earlier processors added.
+// A template's ids before and after the text.
 void read_template(const Json& processor, std::string_view name, TokenizerParts& parts) {
   const std::string where = fmt::format("{}: TemplateProcessing", name);
   std::vector<uint32_t> sides[2];
@@ -127,8 +127,8 @@ void read_template(const Json& processor, std::string_view name, TokenizerParts&
     }
   }
   if (!text_seen) fail_unsupported(name, "a template for single texts without the text");
-  parts.prefix.insert(parts.prefix.begin(), sides[0].begin(), sides[0].end());
-  parts.suffix.insert(parts.suffix.end(), sides[1].begin(), sides[1].end());
+  parts.prefix = std::move(sides[0]);
+  parts.suffix = std::move(sides[1]);
   checked_range(std::max(parts.prefix.size(), parts.suffix.size()), 0, image::kMaxAffixTokens,
                 where + " tokens");
 }
@@ -164,11 +164,11 @@ void read_components(const Json& tokenizer, std::string_view name, TokenizerPart
 
 void read_post_processor(const Json& processor, std::string_view name, TokenizerParts& parts) {
   const Flattened processors(processor, "post-processor", "processors", name);
+  bool template_seen = false;
   for (const auto& [type, part] : processors.items()) {
-    if (type == "TemplateProcessing")
-      read_template(*part, name, parts);
-    else if (type != "ByteLevel")
-      processors.fail(type);  // ByteLevel only moves offsets
+    if (type == "ByteLevel") continue;  // only moves offsets
+    if (type != "TemplateProcessing" || std::exchange(template_seen, true)) processors.fail(type);
+    read_template(*part, name, parts);
   }
 }
 

@@ -107,9 +107,9 @@ def mixed(rng, size, special):
 
 def runs():
     """Long runs of one class."""
-    for unit in ("a", " ", "\n", "1", "!", "\u4e2d", "\u0301", "ab ", "\t", "\u00e9", "\U0001f600", " \n", "a1", "<|"):
-        yield unit * (200_000 // len(unit.encode()))
-    for unit in ("x", " ", "\u0939", "=", "7"):
+    for unit in ("a", "\n", "1", "!", "\u4e2d", "\u0301", "ab ", "\t", "\u00e9", "\U0001f600", " \n", "a1", "<|"):
+        yield unit * (60_000 // len(unit.encode()))
+    for unit in ("x", " ", "=", "\u0939"):
         yield "begin" + unit * (MEGABYTE // len(unit.encode())) + "end"
     yield "e" + "\u0301\u0316\u0327" * 60_000
     yield "".join(random.Random(5).choices("abcdefghij", k=MEGABYTE))
@@ -179,36 +179,142 @@ def first_difference(tokenizer, sample, ours, theirs):
             f"{ours[at:at + 6]} expected {theirs[at:at + 6]}; text begins {sample[:60]!r}")
 
 
+def compare_ids(tool, path, tokenizer, samples, special_tokens):
+    """The number of texts whose ids differ, and all ids."""
+    ours = encode_all(tool, path, samples, *([] if special_tokens else ["no-special"]))
+    theirs = tokenizer.encode_batch_fast(samples, add_special_tokens=special_tokens)
+    failures = 0
+    for sample, mine, expected in zip(samples, ours, theirs, strict=True):
+        if mine != expected.ids:
+            failures += 1
+            print(f"{path.name}: {first_difference(tokenizer, sample, mine, expected.ids)}")
+    return failures, [i for line in ours for i in line]
+
+
 def compare(tool, path, make_samples):
     tokenizer = tokenizers.Tokenizer.from_file(str(path))
-    special = [t.content for t in tokenizer.get_added_tokens_decoder().values()]
+    special = sorted(t.content for t in tokenizer.get_added_tokens_decoder().values())
     samples = list(make_samples(special))
-    failures = 0
-    for option, keyword in ((), {}), (("no-special",), {"add_special_tokens": False}):
-        ours = encode_all(tool, path, samples, *option)
-        for sample, mine in zip(samples, ours, strict=True):
-            theirs = tokenizer.encode(sample, **keyword).ids
-            if mine != theirs:
-                failures += 1
-                print(f"{path.name}: {first_difference(tokenizer, sample, mine, theirs)}")
-        if make_samples is not texts_and_runs:
-            break
-    ids = [i for line in ours for i in line]
-    for skip in (False, True):
-        mine = run_tool(tool, ["decode", path] + ["skip-special"] * skip, " ".join(map(str, ids)).encode())
-        failures += mine.decode() != tokenizer.decode(ids, skip_special_tokens=skip)
+    failures, ids = compare_ids(tool, path, tokenizer, samples, True)
+    short = [s for s in samples if len(s) < 1000][:500]
+    failures += compare_ids(tool, path, tokenizer, short, False)[0]
     rng = random.Random(3)
     loose = [rng.randrange(tokenizer.get_vocab_size()) for _ in range(20_000)]  # bytes that are no text
-    mine = run_tool(tool, ["decode", path], " ".join(map(str, loose)).encode())
-    failures += mine.decode() != tokenizer.decode(loose, skip_special_tokens=False)
+    for some in (ids, loose):
+        for skip in (False, True):
+            mine = run_tool(tool, ["decode", path] + ["skip-special"] * skip,
+                            " ".join(map(str, some)).encode())
+            if mine.decode() != tokenizer.decode(some, skip_special_tokens=skip):
+                failures += 1
+                print(f"{path.name}: decoded text differs, skip_special_tokens={skip}")
     size = sum(len(s.encode()) for s in samples)
     print(f"{path.name}: {len(samples)} texts, {size} bytes, {len(ids)} tokens, {failures} differences")
     return failures
 
 
-def texts_and_runs(special):
-    yield from texts(special)
-    yield from runs()
+def variants(folder):
+    """tokenizer.json files with every option that is read, made from the one of gpt2."""
+    base = json.loads((DATA / "gpt2.json").read_text())
+
+    def write(name, change):
+        state = json.loads(json.dumps(base))
+        change(state)
+        path = pathlib.Path(folder) / f"{name}.json"
+        path.write_text(json.dumps(state))
+        return path
+
+    def splits(*steps, prefix=False, use_regex=False):
+        last = {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": use_regex}
+        return lambda state: state.update(
+            pre_tokenizer={"type": "Sequence", "pretokenizers": [*steps, last]})
+
+    def split(pattern, behavior, invert):
+        return {"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert}
+
+    patterns = [{"String": " "}, {"String": "aa"}, {"String": ".*"}, {"Regex": r"\s+"}, {"Regex": "[aeiou]+"},
+                {"Regex": r"\p{Lu}?"}, {"Regex": r"(?=[A-Z])|\d{2}"}, {"Regex": r"[^\p{L}\p{N}\-]+|\S{,3}?"}]
+    behaviors = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
+    for p, pattern in enumerate(patterns):
+        for behavior in behaviors:
+            for invert in (False, True):
+                yield write(f"split-{p}-{behavior}-{invert}", splits(split(pattern, behavior, invert)))
+    for prefix in (False, True):
+        for individual in (False, True):
+            digits = {"type": "Digits", "individual_digits": individual}
+            yield write(f"digits-{individual}-{prefix}", splits(digits, prefix=prefix, use_regex=True))
+    classes = ["L", "Lu", "Ll", "Lt", "Lm", "Lo", "N", "Nd", "Nl", "No", "P", "Pc", "Pd", "Ps", "Pe", "Pi",
+               "Pf", "Po", "S", "Sm", "Sc", "Sk", "So", "Z", "Zs", "M", "Me", "Han"]
+    for name in classes:
+        yield write(f"class-{name}", splits(split({"Regex": rf"\p{{{name}}}+|\P{{{name}}}[^\p{{{name}}}]"},
+                                                  "Isolated", False)))
+    patterns = [r"(?i:[sdmt]|ll|ve|re|'k)+", r"[\p{L}\p{M}]++|\D\S", r"[\s\S]{3}", r"[^\S\n]+",
+                r"(?<=a)b|(?<!\d)\d(?!\d)|(?>x+)y", r"[\u4e00-\u9fa5一-龥\-_.]+|\u00e9", r"(a|b)*?c|.{5}"]
+    for p, pattern in enumerate(patterns):
+        yield write(f"pattern-{p}", splits(split({"Regex": pattern}, "Isolated", False)))
+
+    def without_bytes(**options):
+        def change(state):
+            model = state["model"]
+            for key in ("e", "Ġ", "Ã"):
+                del model["vocab"][key]
+            model["merges"] = [m for m in model["merges"] if not {"e", "Ġ", "Ã"} & set(m)]
+            model["vocab"] = {t: i for i, t in enumerate(sorted(model["vocab"], key=model["vocab"].get))}
+            state["added_tokens"] = []
+            model.update(options)
+        return change
+
+    yield write("no-unknown", without_bytes())
+    yield write("unknown", without_bytes(unk_token="the"))
+    yield write("fused-unknown", without_bytes(unk_token="the", fuse_unk=True))
+    yield write("old-merges", lambda state: state["model"].update(
+        merges=["#version: 0.2"] + [" ".join(m) for m in state["model"]["merges"]]))
+    yield write("repeated-merges", lambda state: state["model"].update(
+        merges=state["model"]["merges"] + state["model"]["merges"][:200]))
+
+    def flags(seed):
+        def change(state):
+            rng = random.Random(seed)
+            state["normalizer"] = rng.choice([None, {"type": "NFC"}, {"type": "Sequence", "normalizers": [{"type": "NFC"}]}])
+            contents = ["<a>", "<a>b", "b<a", "aa", "aab", " x", "x ", "\n", "é", "e\u0301!", "<", "1", "Å"]
+            size = len(state["model"]["vocab"])
+            known = state["model"]["vocab"]
+            state["added_tokens"], next_id = [], size
+            for content in rng.sample(contents, 8):
+                if content not in known:
+                    next_id += 1
+                state["added_tokens"].append(
+                    {"id": known.get(content, next_id - 1), "content": content}
+                    | {k: rng.random() < 0.4 for k in ("single_word", "lstrip", "rstrip", "normalized", "special")})
+                if content[0] in " \n":  # tokenizers panics when another token takes all of its space
+                    state["added_tokens"][-1]["lstrip"] = False
+        return change
+
+    for seed in range(30):
+        yield write(f"added-{seed}", flags(seed))
+
+    def templates(state):
+        piece = lambda t: {"SpecialToken": {"id": t, "type_id": 0}}
+        text = {"Sequence": {"id": "A", "type_id": 0}}
+        special = {t: {"id": t, "ids": ids, "tokens": [t] * len(ids)} for t, ids in (("u", [5]), ("v", [6, 7]))}
+        template = lambda *pieces: {"type": "TemplateProcessing", "single": list(pieces),
+                                    "pair": [text, {"Sequence": {"id": "B", "type_id": 1}}], "special_tokens": special}
+        state["post_processor"] = {"type": "Sequence", "processors": [
+            {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+            template(piece("v"), piece("u"), text, piece("v"))]}
+
+    yield write("templates", templates)
+
+
+def variant_texts(special):
+    rng = random.Random(11)
+    yield from ["", " ", "a", "aa", "'s", *SCRIPTS, *special]
+    points = [c for c in range(0x180, 0x34000) if not 0xD800 <= c < 0xE000]
+    yield "".join(f"a{chr(c)}{chr(c)}1" for c in rng.sample(points, 4000))
+    yield "".join(map(chr, range(0x897, 0x8a0))) + "\u1c89\U00011de0\U00016ff4\U0002ebf0\u180e \u180e"
+    alphabet = [" ", "\n", "a", "b", "x", "<a>", "<", "1", "e\u0301", "é", "!", "A", "Å", "\u212b", "aab", "\u2009", "_"]
+    for _ in range(300):
+        yield "".join(rng.choices(alphabet, k=rng.randrange(1, 12)))
+    yield mixed(rng, 6000, special)
 
 
 def print_rates(tool, path):
@@ -234,8 +340,12 @@ def main():
     parser.add_argument("--time", action="store_true")
     options = parser.parse_args()
     failures = 0
+    os.environ["TOKENIZERS_PARALLELISM"] = "true"
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(DATA.glob("*.json"))
+        if not options.time:
+            for path in variants(folder):
+                failures += compare(options.tool, path, variant_texts)
         if options.gguf:
             paths.append(gguf_tokenizer(options.gguf, folder))
         for path in paths:
