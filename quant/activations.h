@@ -5,9 +5,9 @@
 // Normative, so that all kernels agree bit for bit:
 //   scale = amax * (1 / 127) in float, its two lowest mantissa bits cleared; 0 when amax < 2^-100
 //   code  = x * (1 / scale) rounded to nearest even, clamped to -127..127; 0 when scale is 0
-// A group that holds NaN or a magnitude of 2^110 or more has scale NaN and codes 0, so that products
-// with it are NaN. (The cleared bits make 12582912 * scale exact and the bound makes it finite, which
-// the kernels' epilogue needs.)
+// A group that holds NaN or a magnitude of 2^110 or more has scale NaN and codes 0, so that
+// products with it are NaN. (The cleared bits make 12582912 * scale exact and the bound makes it
+// finite, which the kernels' epilogue needs.)
 #pragma once
 
 #include <cstdint>

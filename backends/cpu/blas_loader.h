@@ -1,9 +1,9 @@
 // Finds and loads the BLAS module (blas/blas_module.h).
 //
-// OpenBLAS chooses its kernels when it is loaded, and Debian's 0.3.21 can choose badly on processors
-// newer than itself: an Emerald Rapids without AMX becomes a "Prescott" (76 instead of 414 GFLOPS).
-// So OPENBLAS_CORETYPE is set from our own detection while it loads, unless the user has set it, and
-// put back afterwards.
+// OpenBLAS chooses its kernels when it is loaded, and Debian's 0.3.21 can choose badly on
+// processors newer than itself: an Emerald Rapids without AMX becomes a "Prescott" (76 instead of
+// 414 GFLOPS). So OPENBLAS_CORETYPE is set from our own detection while it loads, unless the user
+// has set it, and put back afterwards.
 #pragma once
 
 #include <string>
