@@ -1,46 +1,13 @@
 // Damaged files by the hundred thousand: no crash, no exception but Error, no allocation that the
-// file's size does not bound. A program of its own, since it counts what operator new gives out.
+// file's size does not bound.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
-#include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <cstring>
 #include <doctest/doctest.h>
-#include <malloc.h>
-#include <new>
 
 #include "tests/formats/mica_exercise.h"
 #include "tests/formats/mica_samples.h"
-
-namespace {
-
-int64_t live_bytes = 0;
-int64_t peak_bytes = 0;
-
-void* allocate(std::size_t bytes) {
-  void* memory = std::malloc(bytes);
-  if (memory == nullptr) throw std::bad_alloc();
-  live_bytes += static_cast<int64_t>(malloc_usable_size(memory));
-  peak_bytes = std::max(peak_bytes, live_bytes);
-  return memory;
-}
-
-void release(void* memory) noexcept {
-  if (memory != nullptr) live_bytes -= static_cast<int64_t>(malloc_usable_size(memory));
-  std::free(memory);
-}
-
-}  // namespace
-
-void* operator new(std::size_t bytes) {
-  return allocate(bytes);
-}
-void operator delete(void* memory) noexcept {
-  release(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept {
-  release(memory);
-}
+#include "tests/support/counting_new.h"
 
 namespace mica::testing {
 namespace {
@@ -57,13 +24,13 @@ class Sweep {
   ~Sweep() { MESSAGE(files_ << " files, " << opened_ << " of them opened"); }
 
   void try_bytes(Bytes bytes) {
-    const int64_t before = live_bytes;
-    peak_bytes = live_bytes;
+    const int64_t before = allocated_bytes;
+    reset_peak();
     opened_ += exercise(bytes);
     const int64_t limit = kFixedBytes + kBytesPerFileByte * std::ssize(bytes);
-    if (peak_bytes - before > limit || live_bytes != before) {
+    if (peak_bytes - before > limit || allocated_bytes != before) {
       FAIL_CHECK("file " << files_ << ": " << peak_bytes - before << " bytes were allocated, "
-                         << live_bytes - before << " of them stay");
+                         << allocated_bytes - before << " of them stay");
     }
     ++files_;
   }
@@ -238,8 +205,8 @@ TEST_CASE("the memory of any metadata is bounded by its size") {
     std::memcpy(file.editable().data() + header.metadata.offset, text.data(), text.size());
     file.set_header(header);
     file.seal();
-    const int64_t before = live_bytes;
-    peak_bytes = live_bytes;
+    const int64_t before = allocated_bytes;
+    reset_peak();
     CHECK(exercise(file.bytes()));
     CHECK(peak_bytes - before < kFixedBytes + kBytesPerCharacter * std::ssize(text));
   }
