@@ -242,7 +242,8 @@ class Translator {
   std::string named_property(bool in_class, bool negated) {
     if (take() != '{') fail("'\\p' without a name");
     if (take_if("^")) negated = !negated;
-    const size_t end = std::min(pattern_.find('}', position_), pattern_.size());
+    const size_t end = pattern_.find('}', position_);
+    if (end == pattern_.npos) fail("'\\p' without an end");
     const std::string_view name = pattern_.substr(position_, end - position_);
     if (std::ranges::count(kProperties, name) == 0) fail(fmt::format("'\\p{{{}}}'", name));
     position_ = end + 1;
