@@ -112,7 +112,7 @@ LinearRunner::Input LinearRunner::prepare(const LinearStep& step, int thread) {
     return takes_module(*linear.weight, tokens) &&
            rows_.takes_halves(*find_row_format(linear.weight->dtype), linear.weight->cols);
   });
-  const bool alone = tokens <= kStreamTokens && !splits;
+  const bool alone = tokens <= kStreamTokens;
   ThreadMemory& memory = threads_[thread];
   Input input = alone ? memory.input.input() : shared_.input();
   if (splits) input.halves = rows_.halves();

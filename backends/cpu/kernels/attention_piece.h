@@ -18,17 +18,16 @@ MICA_INLINE int64_t padded_head(int64_t head_size) {
   return (head_size + kLanes - 1) / kLanes * kLanes;
 }
 
-// Calls f with the constants kMost, kMost, ... and last the rest: f(begin, count).
+// Calls f.operator()<count>(first) for runs of kMost rows and once for the rest.
 template <int kMost, class F>
 MICA_INLINE void for_rows(int64_t rows, F f) {
   int64_t r = 0;
-  const auto step = [&]<int kCount>() {
-    for (; r + kCount <= rows; r += kCount) f.template operator()<kCount>(r);
-  };
-  step.template operator()<kMost>();
-  if constexpr (kMost > 4) step.template operator()<4>();
-  if constexpr (kMost > 2) step.template operator()<2>();
-  step.template operator()<1>();
+  for (; r + kMost <= rows; r += kMost) f.template operator()<kMost>(r);
+  if constexpr (kMost > 1) {
+    if (r < rows)
+      for_rows<kMost - 1>(rows - r,
+                          [&]<int kCount>(int64_t i) { f.template operator()<kCount>(r + i); });
+  }
 }
 
 // A block's keys as floats [E][16].
@@ -46,18 +45,29 @@ MICA_INLINE void widen_keys(const std::byte* keys, int64_t head_size, bool half,
 }
 
 // A block's values as floats [positions][E padded to 16].
+template <bool kHalf>
+MICA_INLINE void widen_all_values(const std::byte* values, int64_t head_size, int64_t positions,
+                                  float* to) {
+  constexpr int64_t kElement = kHalf ? 2 : 4;
+  const auto widen = [](const std::byte* from) {
+    return kHalf ? load_halves(from) : load<Floats>(from);
+  };
+  const int64_t whole = head_size / kLanes * kLanes, tail = head_size - whole;
+  for (int64_t p = 0; p < positions; ++p, values += head_size * kElement) {
+    for (int64_t c = 0; c < whole; c += kLanes, to += kLanes) {
+      store(to, widen(values + c * kElement));
+    }
+    if (tail == 0) continue;
+    std::byte padded[kLanes * kElement] = {};
+    __builtin_memcpy(padded, values + whole * kElement, tail * kElement);
+    store(to, widen(padded));
+    to += kLanes;
+  }
+}
 MICA_INLINE void widen_values(const std::byte* values, int64_t head_size, bool half,
                               int64_t positions, float* to) {
-  const int64_t element = half ? 2 : 4;
-  for (int64_t p = 0; p < positions; ++p, to += padded_head(head_size)) {
-    for_lanes(head_size, [&](int64_t c, int count) {
-      const std::byte* from = values + (p * head_size + c) * element;
-      std::byte tail[kLanes * 4] = {};
-      if (count < kLanes)
-        from = static_cast<std::byte*>(__builtin_memcpy(tail, from, count * element));
-      store(to + c, half ? load_halves(from) : load<Floats>(from));
-    });
-  }
+  if (half) return widen_all_values<true>(values, head_size, positions, to);
+  widen_all_values<false>(values, head_size, positions, to);
 }
 
 // scores[r][16 b + p] for kRows rows and kBlocks blocks.
@@ -79,20 +89,38 @@ MICA_INLINE void score_rows(const float* q, const float* keys, int64_t head_size
   }
 }
 
-// out[r] += weights[r][p] * values[p] for the first positions of a block.
+// out[r][c] += weights[r][p] * values[p][c] for kVectors vectors of channels and the first
+// positions of a block.
+template <int kRows, int kVectors>
+MICA_INLINE void add_channels(const float* weights, const float* values, int64_t stride,
+                              int64_t positions, float* out) {
+  Floats total[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) total[r][v] = load<Floats>(out + r * stride + v * kLanes);
+  }
+  for (int64_t p = 0; p < positions; ++p, values += stride) {
+    Floats value[kVectors];
+    for (int v = 0; v < kVectors; ++v) value[v] = load<Floats>(values + v * kLanes);
+    for (int r = 0; r < kRows; ++r) {
+      const Floats weight = splat<Floats>(weights[r * kPiecePositions + p]);
+      for (int v = 0; v < kVectors; ++v) total[r][v] = multiply_add(weight, value[v], total[r][v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) store(out + r * stride + v * kLanes, total[r][v]);
+  }
+}
+
 template <int kRows>
 MICA_INLINE void add_values(const float* weights, const float* values, int64_t stride,
                             int64_t positions, float* out) {
-  for (int64_t c = 0; c < stride; c += kLanes) {
-    Floats total[kRows];
-    for (int r = 0; r < kRows; ++r) total[r] = load<Floats>(out + r * stride + c);
-    for (int64_t p = 0; p < positions; ++p) {
-      const Floats value = load<Floats>(values + p * stride + c);
-      for (int r = 0; r < kRows; ++r) {
-        total[r] = multiply_add(splat<Floats>(weights[r * kPiecePositions + p]), value, total[r]);
-      }
-    }
-    for (int r = 0; r < kRows; ++r) store(out + r * stride + c, total[r]);
+  constexpr int kVectors = kAccumulators >= 4 * kRows ? 4 : kAccumulators >= 2 * kRows ? 2 : 1;
+  int64_t c = 0;
+  for (; c + kVectors * kLanes <= stride; c += kVectors * kLanes) {
+    add_channels<kRows, kVectors>(weights, values + c, stride, positions, out + c);
+  }
+  for (; c < stride; c += kLanes) {
+    add_channels<kRows, 1>(weights, values + c, stride, positions, out + c);
   }
 }
 
@@ -144,8 +172,11 @@ MICA_INLINE void score_blocks(const AttentionTile& tile, int64_t first_block, in
                    scratch.keys + i * size * kLanes);
       }
       for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
-        score_rows<kRows, kBlocks>(scratch.q + r * size, scratch.keys, size,
-                                   scratch.scores + r * kPiecePositions + b * kLanes);
+        constexpr int kAtOnce = kAccumulators >= kBlocks * kRows ? kBlocks : 1;
+        for (int i = 0; i < kBlocks; i += kAtOnce) {
+          score_rows<kRows, kAtOnce>(scratch.q + r * size, scratch.keys + i * size * kLanes, size,
+                                     scratch.scores + r * kPiecePositions + (b + i) * kLanes);
+        }
       });
     }
   };

@@ -27,13 +27,15 @@ template <RowFormat kFormat, int kRows>
 void dot_rows(const std::byte* first, int64_t cols, const float* x, float* y) {
   constexpr int64_t kBytes = kElementBytes<kFormat>;
   const int64_t row_bytes = cols * kBytes;
+  // The same place of the next rows, unless they would not stay in the L1 cache.
+  const int64_t ahead = kRows * row_bytes <= 32 << 10 ? kRows * row_bytes : 2048;
   Floats total[kRows] = {};
   int64_t k = 0;
   for (; k + kLanes <= cols; k += kLanes) {
     const Floats a = load<Floats>(x + k);
     for (int r = 0; r < kRows; ++r) {
       const std::byte* from = first + r * row_bytes + k * kBytes;
-      __builtin_prefetch(from + 1024);
+      __builtin_prefetch(from + ahead);
       total[r] = multiply_add(load_elements<kFormat>(from), a, total[r]);
     }
   }

@@ -7,8 +7,40 @@
 namespace mica::cpu {
 namespace {
 
-// How far ahead lines are asked for, in bytes.
-constexpr int64_t kPrefetchBytes = 4096;
+// Asks for memory ahead of the panels in flight. Blocks of short panels are asked for one block
+// ahead, in the order of their bytes: looking ahead within a panel would only find its neighbour in
+// flight. Long ones are asked for a little ahead within each panel, since a block would not stay in
+// the L1 cache. (q4g32 on a Zen 5, one thread, share of the read limit: K = 576 56 -> 100 %, K =
+// 1536 78 -> 90 %; K = 4096 would fall from 86 to 78 %.)
+template <int kPanels>
+class Prefetcher {
+ public:
+  Prefetcher(const Panels& w, const std::byte* slab)
+      : cols_(w.cols),
+        block_bytes_(kPanels * static_cast<int64_t>(w.stride)),
+        next_block_(slab + block_bytes_) {}
+
+  // Before columns [k, k + 32), whose `bytes` bytes a panel lie at `lines`.
+  MICA_INLINE void advance(const std::byte* const (&lines)[kPanels], int64_t bytes, int64_t k) {
+    if (block_bytes_ > kLongBlockBytes) {
+      for (const std::byte* line : lines) {
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(line + kAheadBytes + i);
+      }
+      return;
+    }
+    const int64_t until = block_bytes_ * (k + 32) / cols_;
+    for (; asked_ < until; asked_ += 64) __builtin_prefetch(next_block_ + asked_);
+  }
+
+ private:
+  static constexpr int64_t kLongBlockBytes = 64 << 10;
+  static constexpr int64_t kAheadBytes = 4096;
+
+  int64_t cols_;
+  int64_t block_bytes_;
+  const std::byte* next_block_;
+  int64_t asked_ = 0;
+};
 
 // y[t][16 p + r] for kPanels panels from `slab` on and kTokens tokens.
 template <Grid kGrid, int kPanels, int kTokens>
@@ -24,6 +56,7 @@ void stream_block(const Panels& w, const std::byte* slab, const CodedInput& x, c
   const int8_t* codes[kTokens];
   for (int t = 0; t < kTokens; ++t) codes[t] = x.codes + t * w.cols;
 
+  Prefetcher<kPanels> prefetcher(w, slab);
   Floats total[kPanels][kTokens] = {};
   for (int64_t g = 0; g < groups; ++g) {
     Ints sums[kPanels][kTokens];
@@ -32,11 +65,7 @@ void stream_block(const Panels& w, const std::byte* slab, const CodedInput& x, c
       for (int p = 0; p < kPanels; ++p) sums[p][t] = start;
     }
     for (int k = 0; k < w.group; k += 32) {
-      for (int p = 0; p < kPanels; ++p) {
-        for (int64_t line = 0; line < kBytesOf32; line += 64) {
-          __builtin_prefetch(lines[p] + kPrefetchBytes + line);
-        }
-      }
+      prefetcher.advance(lines, kBytesOf32, g * w.group + k);
       add_packed_32<kGrid>(lines, codes, sums);
       for (auto& line : lines) line += kBytesOf32;
       for (auto& code : codes) code += 32;

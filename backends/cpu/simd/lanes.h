@@ -23,14 +23,21 @@ struct Lanes {
 
 template <class V>
 MICA_INLINE V load(const void* from) {
+  // Part by part: of a copy in one piece GCC 12 makes a stay on the stack.
+  const char* bytes = static_cast<const char*>(from);
   V v;
-  __builtin_memcpy(&v, from, sizeof(V));
+  for (int i = 0; i < V::kParts; ++i) {
+    __builtin_memcpy(&v.part[i], bytes + i * sizeof(v.part[i]), sizeof(v.part[i]));
+  }
   return v;
 }
 
 template <class T, int kBytes>
 MICA_INLINE void store(void* to, const Lanes<T, kBytes>& v) {
-  __builtin_memcpy(to, &v, sizeof(v));
+  char* bytes = static_cast<char*>(to);
+  for (int i = 0; i < v.kParts; ++i) {
+    __builtin_memcpy(bytes + i * sizeof(v.part[i]), &v.part[i], sizeof(v.part[i]));
+  }
 }
 
 // The first `count` lanes, the others 0.
@@ -49,8 +56,8 @@ MICA_INLINE void store_first(T* to, int64_t count, const Lanes<T, kBytes>& v) {
 
 template <class V, class T>
 MICA_INLINE V splat(T value) {
-  V v;
-  for (auto& part : v.part) part = typename V::Native{} + value;
+  V v;  // value - 0 is value, also for -0; compilers see a broadcast
+  for (auto& part : v.part) part = value - typename V::Native{};
   return v;
 }
 
@@ -98,25 +105,34 @@ MICA_INLINE Lanes<T, kBytes> operator>>(Lanes<T, kBytes> a, int count) {
   return a;
 }
 
-// All lanes in a fixed order: halves added to halves.
+// All lanes in a fixed order: parts with parts, then halves with halves.
+template <class V, class F>
+MICA_INLINE auto fold_halves(V v, F f) {
+  if constexpr (sizeof(V) == 64) {
+    return fold_halves(f(__builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7),
+                         __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15)),
+                       f);
+  } else if constexpr (sizeof(V) == 32) {
+    return fold_halves(
+        f(__builtin_shufflevector(v, v, 0, 1, 2, 3), __builtin_shufflevector(v, v, 4, 5, 6, 7)), f);
+  } else {
+    v = f(v, __builtin_shufflevector(v, v, 2, 3, 0, 1));
+    return f(v, __builtin_shufflevector(v, v, 1, 0, 3, 2))[0];
+  }
+}
+template <class T, int kBytes, class F>
+MICA_INLINE T fold(const Lanes<T, kBytes>& v, F f) {
+  auto all = v.part[0];
+  for (int i = 1; i < v.kParts; ++i) all = f(all, v.part[i]);
+  return fold_halves(all, f);
+}
 template <class T, int kBytes>
 MICA_INLINE T sum(const Lanes<T, kBytes>& v) {
-  T lane[kLanes];
-  store(lane, v);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
-  }
-  return lane[0];
+  return fold(v, [](auto a, auto b) { return a + b; });
 }
-
 template <class T, int kBytes>
 MICA_INLINE T largest(const Lanes<T, kBytes>& v) {
-  T lane[kLanes];
-  store(lane, v);
-  for (int width = kLanes / 2; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
-  }
-  return lane[0];
+  return fold(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
 // 1.5 * 2^23: a float of this size has a unit in the last place of 1, so adding it rounds to an

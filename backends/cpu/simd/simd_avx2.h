@@ -14,9 +14,10 @@ using Words = Lanes<uint32_t, 32>;  // a 64-byte line
 
 constexpr int kStreams = 2;
 constexpr int kTilePanels = 1;
-constexpr int kTileTokens = 2;
+constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;
-constexpr int kAttendRows = 4;
+constexpr int kAttendRows = 6;
+constexpr int kAccumulators = 6;
 constexpr bool kFoldsCodes = false;  // vpmaddubsw saturates on unsigned bytes above 128
 constexpr int kByteBias = 0;         // add_bytes gives sums of (code - 128) * a
 
@@ -115,21 +116,26 @@ MICA_INLINE Ints end_codes(const CodeSums& sums) {
   return total;
 }
 
-// Adds codes (bytes 0..15) times a: 4 products a lane.
+// Adds codes (bytes 0..15) times a: 4 products a lane. In assembly, because GCC 12 forms the
+// products of many steps before it adds any, and spills them.
 MICA_INLINE void add_codes(CodeSums& sums, const Words& codes, const Quad& a) {
   for (int i = 0; i < 2; ++i) {
-    sums.part[i] = _mm256_add_epi16(sums.part[i], _mm256_maddubs_epi16((__m256i)codes.part[i], a));
+    __m256i products;
+    asm("vpmaddubsw %3, %2, %1\n\tvpaddw %1, %0, %0"
+        : "+x"(sums.part[i]), "=&x"(products)
+        : "x"(codes.part[i]), "x"(a));
   }
 }
 
 // Adds w * a, w = code - 128, as |w| * (a with the sign of w). |w| <= 128 and |a| <= 127, so that
 // the pairs that vpmaddubsw adds stay below 2 * 128 * 127 = 32512 and never saturate.
 MICA_INLINE void add_bytes(Ints& sums, const Words& codes, const Quad& a) {
-  const __m256i ones = _mm256_set1_epi16(1);
   for (int i = 0; i < 2; ++i) {
     const __m256i w = _mm256_xor_si256((__m256i)codes.part[i], _mm256_set1_epi8(-128));
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
-    sums.part[i] += (Ints::Native)_mm256_madd_epi16(pairs, ones);
+    __m256i products;
+    asm("vpsignb %2, %4, %1\n\tvpmaddubsw %1, %3, %1\n\tvpmaddwd %5, %1, %1\n\tvpaddd %1, %0, %0"
+        : "+x"(sums.part[i]), "=&x"(products)
+        : "x"(w), "x"(_mm256_abs_epi8(w)), "x"(a), "x"(_mm256_set1_epi16(1)));
   }
 }
 

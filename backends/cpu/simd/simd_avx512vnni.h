@@ -18,6 +18,7 @@ constexpr int kTilePanels = 3;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 8;
 constexpr int kAttendRows = 8;
+constexpr int kAccumulators = 16;
 constexpr bool kFoldsCodes = true;  // unpacked codes of every type become bytes of bias 128
 constexpr int kByteBias = 128;      // add_bytes gives sums of code * a
 

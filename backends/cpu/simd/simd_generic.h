@@ -16,6 +16,7 @@ constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;
 constexpr int kAttendRows = 2;
+constexpr int kAccumulators = 2;
 constexpr bool kFoldsCodes = false;  // products of 16 bits take 4-bit codes faster
 constexpr int kByteBias = 0;         // dot_bytes gives sums of (code - 128) * a
 
