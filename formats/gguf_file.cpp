@@ -210,8 +210,8 @@ void GgufFile::place_tensors(Bytes bytes, uint64_t header_end,
   std::sort(placed.begin(), placed.end(),
             [](const GgufTensor& a, const GgufTensor& b) { return a.name < b.name; });
   refuse_duplicates(placed, name_, "tensor");
-  std::stable_sort(placed.begin(), placed.end(), [](const GgufTensor& a, const GgufTensor& b) {
-    return a.data.data() < b.data.data();
+  std::sort(placed.begin(), placed.end(), [](const GgufTensor& a, const GgufTensor& b) {
+    return std::pair(a.data.data(), a.name) < std::pair(b.data.data(), b.name);
   });
   for (size_t i = 1; i < placed.size(); ++i) {
     if (placed[i - 1].data.data() + placed[i - 1].data.size() > placed[i].data.data()) {

@@ -7,6 +7,7 @@
 #include <random>
 #include <vector>
 
+#include "formats/float_rows.h"
 #include "lib/base/half.h"
 
 using namespace mica;
@@ -144,4 +145,19 @@ TEST_CASE("the types that can be read are those promised, on the grid or not") {
   CHECK(grids == "Q4_0 Q4_1 Q5_0 Q8_0 Q4_K ");
   CHECK(floats == "F32 F16 Q5_1 Q5_K Q6_K BF16 ");
   CHECK(gguf_type_name(43) == nullptr);
+}
+
+TEST_CASE("all 65536 halves are widened as the scalar conversion does") {
+  std::vector<uint16_t> halves(1 << 16);
+  for (size_t i = 0; i < halves.size(); ++i) halves[i] = uint16_t(i);
+  std::vector<float> f16(halves.size()), bf16(halves.size());
+  const auto* bytes = reinterpret_cast<const std::byte*>(halves.data());
+  widen_f16(bytes, int64_t(f16.size()), f16.data());
+  widen_bf16(bytes, int64_t(bf16.size()), bf16.data());
+  int wrong = 0;
+  for (size_t i = 0; i < halves.size(); ++i) {
+    wrong += std::bit_cast<uint32_t>(f16[i]) != std::bit_cast<uint32_t>(f16_to_f32(halves[i]));
+    wrong += std::bit_cast<uint32_t>(bf16[i]) != uint32_t{halves[i]} << 16;
+  }
+  CHECK(wrong == 0);
 }
