@@ -27,6 +27,15 @@ TEST_CASE("JSON survives the failure of any allocation") {
   CHECK(Json::parse(written, "t") == Json::parse(text, "t"));
 }
 
+TEST_CASE("copying JSON survives the failure of any allocation") {
+  const Json original =
+      Json::parse(R"({"a":[1,["a long enough text to be on the heap"]],"b":{}})", "t");
+  Json copy;
+  CHECK(fail_each_allocation([&] { Json(original).dump(); }) > 3);
+  CHECK(fail_each_allocation([&] { copy = original; }) > 3);
+  CHECK(copy == original);
+}
+
 TEST_CASE("files survive the failure of any allocation") {
   const TempFolder folder;
   const std::string path = folder.put("a long enough name to be on the heap", "content");
