@@ -12,6 +12,14 @@
 namespace mica::cli {
 namespace {
 
+// CLI11's help with the program's name before the command's.
+class Help : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    return "\n" + CLI::Formatter::make_usage(app, "mica " + name);
+  }
+};
+
 struct Declared {
   CLI::App* app;
   std::function<int()> run;
@@ -21,6 +29,8 @@ std::vector<Declared> declare_commands(CLI::App& program) {
   std::vector<Declared> declared;
   for (const Command* command : commands()) {
     CLI::App* app = program.add_subcommand(command->name, command->summary);
+    app->formatter(std::make_shared<Help>());
+    app->set_help_flag("-h,--help", "Print this text");
     app->description(fmt::format("{}\n\nExamples:\n{}", command->summary, command->examples));
     declared.push_back({app, command->declare(*app)});
   }
@@ -43,7 +53,7 @@ std::string program_help() {
 
 // The word of the command line that no option or command matches, with the nearest one that exists.
 std::string explain(const CLI::ParseError& error, const CLI::App& program, int argc, char** argv) {
-  std::string text = error.what();
+  const std::string text = error.what();
   const CLI::App* app = &program;
   for (const CLI::App* sub : program.get_subcommands()) app = sub;
   std::vector<std::string> known;

@@ -49,7 +49,8 @@ void check_destination(const std::string& source, const std::string& output, uin
   }
   const std::filesystem::path folder = std::filesystem::absolute(output).parent_path();
   struct statvfs space {};
-  if (statvfs(folder.c_str(), &space) != 0) return;  // the writer will say what is wrong
+  // Where nothing can be stored at all, the writer will say what is wrong.
+  if (statvfs(folder.c_str(), &space) != 0 || space.f_blocks == 0) return;
   const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
   if (bytes > free_bytes) {
     throw Error(ErrorCode::kDoesNotFit,
