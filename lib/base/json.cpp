@@ -337,7 +337,7 @@ const Json::Array& Json::as_array(std::string_view what) const {
 }
 
 const Json::Object& Json::as_object(std::string_view what) const {
-  if (const Object* value = std::get_if<Object>(&value_)) return *value;
+  if (const Members* value = std::get_if<Members>(&value_)) return value->list;
   fail_type(what, "object", *this);
 }
 
@@ -350,9 +350,9 @@ Json::Object& Json::as_object(std::string_view what) {
 }
 
 const Json* Json::find(std::string_view key) const {
-  const Object* members = std::get_if<Object>(&value_);
+  const Members* members = std::get_if<Members>(&value_);
   if (!members) return nullptr;
-  for (const auto& [name, value] : *members) {
+  for (const auto& [name, value] : members->list) {
     if (name == key) return &value;
   }
   return nullptr;
@@ -365,7 +365,7 @@ const Json& Json::operator[](std::string_view key) const {
 }
 
 Json& Json::operator[](std::string_view key) {
-  if (is_null()) value_ = Object{};
+  if (is_null()) value_ = Members{};
   if (const Json* value = find(key)) return const_cast<Json&>(*value);
   return as_object().emplace_back(std::string(key), nullptr).second;
 }

@@ -42,7 +42,7 @@ class Json {
   Json(std::string value) : value_(std::move(value)) {}
   Json(std::string_view value) : value_(std::string(value)) {}
   Json(Array value) : value_(std::move(value)) {}
-  Json(Object value) : value_(std::move(value)) {}
+  Json(Object value) : value_(Members{std::move(value)}) {}
   static Json object(std::initializer_list<Member> members = {}) { return Json(Object(members)); }
   static Json array() { return Json(Array{}); }
 
@@ -59,7 +59,7 @@ class Json {
   bool is_number() const { return is_integer() || std::holds_alternative<double>(value_); }
   bool is_string() const { return std::holds_alternative<std::string>(value_); }
   bool is_array() const { return std::holds_alternative<Array>(value_); }
-  bool is_object() const { return std::holds_alternative<Object>(value_); }
+  bool is_object() const { return std::holds_alternative<Members>(value_); }
   const char* type_name() const;  // "null", "boolean", "integer", "number", "string", ...
 
   // Typed access: throws Error(kInvalidFile) "<what>: expected T, found U". A `what` may be empty.
@@ -82,7 +82,14 @@ class Json {
   bool operator==(const Json& other) const = default;
 
  private:
-  std::variant<std::nullptr_t, bool, int64_t, double, std::string, Array, Object> value_ = nullptr;
+  // A type of its own keeps libstdc++ 12 from taking the variant for one that is never valueless:
+  // it then jumps through a wild pointer when a copy runs out of memory.
+  struct Members {
+    Object list;
+    bool operator==(const Members&) const = default;
+  };
+
+  std::variant<std::nullptr_t, bool, int64_t, double, std::string, Array, Members> value_ = nullptr;
 };
 
 }  // namespace mica
