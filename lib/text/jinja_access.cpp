@@ -113,7 +113,7 @@ Value python_item(Evaluator& evaluator, const Value& object, const Value& key) {
     case Type::kString: {
       if (!key.is_integral()) return Value::missing();
       const Text& text = object.text();
-      evaluator.budget.charge_text(text.bytes.size());
+      evaluator.budget.charge_characters(text.bytes.size());
       return item_at(object, key, length_of(object), [&](size_t index) {
         const size_t begin = offset_of(text.bytes, index);
         const size_t end = begin + character_at(text.bytes, begin).bytes;
@@ -158,7 +158,7 @@ Indices slice_indices(int64_t length, const Value& start, const Value& stop, con
 }
 
 Text slice_text(Budget& budget, const Text& text, int64_t length, const Indices& indices) {
-  budget.charge_text(text.bytes.size());
+  budget.charge_characters(text.bytes.size());
   if (indices.count == 0) return {};
   if (indices.step == 1) {
     const size_t begin = offset_of(text.bytes, static_cast<size_t>(indices.start));

@@ -30,8 +30,10 @@ class Budget {
   static constexpr uint64_t kBytesPerStep = 16;
 
   void charge(uint64_t steps);
-  // Pays for copying or scanning `bytes`, and refuses strings that are too long.
+  // Pays for copying `bytes` or searching in them, and refuses strings that are too long.
   void charge_text(uint64_t bytes);
+  // Pays for looking at every character of `bytes`.
+  void charge_characters(uint64_t bytes) { charge(bytes / 2 + 1); }
 
   // One level of recursion, left when it goes out of scope.
   class Level {

@@ -10,6 +10,8 @@ Value format_percent(Evaluator& evaluator, const Text& format, const Value& valu
 // format.format(...).
 Value format_braces(Evaluator& evaluator, const Text& format, const Arguments& arguments);
 
+// ascii(): repr() with escapes for what is not ASCII.
+Text ascii_repr(Budget& budget, const Value& value);
 // markupsafe.escape(): the result is safe; what is safe already stays as it is.
 Text escape_html(Budget& budget, const Text& text);
 

@@ -86,7 +86,7 @@ FormatSpec parse_format_spec(std::string_view text) {
   if (peek(at) == '+' || peek(at) == '-' || peek(at) == ' ') spec.sign = peek(at++);
   if (peek(at) == '#') spec.alternate = ++at > 0;
   if (peek(at) == '0') {
-    if (!spec.align) spec.fill = "0";
+    if (!spec.align) spec.fill = '0';
     if (!spec.align) spec.align = '=';
     ++at;
   }
@@ -100,7 +100,7 @@ FormatSpec parse_format_spec(std::string_view text) {
 }
 
 Text format_text(Budget& budget, const Text& text, const FormatSpec& spec) {
-  budget.charge_text(text.bytes.size());
+  budget.charge_characters(text.bytes.size());
   if (spec.precision < 0 && spec.width <= 0) return text;
   const size_t end = spec.precision < 0
                          ? text.bytes.size()

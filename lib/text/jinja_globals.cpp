@@ -24,6 +24,7 @@ Entries dict_entries(Evaluator& evaluator, Arguments& arguments) {
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
     if (source.is(Type::kDict)) {
+      evaluator.budget.charge(source.as<Dict>().entries.size());
       entries = source.as<Dict>().entries;
     } else {
       for (const Value& pair : to_values(evaluator.budget, source)) {
@@ -65,7 +66,7 @@ Value strftime_now(Evaluator& evaluator, Bound& arguments) {
   const std::time_t now = std::time(nullptr);
   std::tm local{};
   localtime_r(&now, &local);
-  evaluator.budget.charge_text(format->bytes.size());
+  evaluator.budget.charge(format->bytes.size() * 16);  // a directive may write a few dozen bytes
   // The final space tells an empty result from a buffer that is too small.
   const std::string padded = format->bytes + " ";
   std::string out(padded.size() * 32 + 256, '\0');

@@ -5,9 +5,18 @@
 #include "lib/text/jinja_parser.h"
 
 namespace mica::jinja {
+namespace {
+
+void add_names(const Target& target, std::vector<Symbol>& names) {
+  if (target.name) names.push_back(target.name);
+  for (const Target& item : target.items) add_names(item, names);
+}
+
+}  // namespace
 
 void Parser::parse_root(Block& root) {
-  parse_scope(root, {}, {});
+  open_frame(&root);
+  parse_until(root, {});
   require_known_names(0);
 }
 
@@ -43,18 +52,13 @@ void Parser::parse_body(Block& block, std::initializer_list<std::string_view> en
   parse_until(block, end_tags);
 }
 
-// A body with variables of its own.
+// A body with variables of its own, of which `declared` are set when it begins.
 void Parser::parse_scope(Block& block, std::initializer_list<std::string_view> end_tags,
-                         Frame frame) {
+                         const std::vector<Symbol>& declared) {
   const size_t unknown_before = unknown_.size();
-  frames_.push_back(std::move(frame));
-  if (frames_.size() == 1) {
-    parse_until(block, end_tags);
-  } else {
-    parse_body(block, end_tags);
-  }
-  block.hidden = std::move(frames_.back().hidden);
-  frames_.pop_back();
+  open_frame(&block).known.insert(declared.begin(), declared.end());
+  parse_body(block, end_tags);
+  close_frame();
   require_known_names(unknown_before);
 }
 
@@ -108,31 +112,29 @@ std::unique_ptr<Statement> Parser::parse_loop_control() {
 std::unique_ptr<Statement> Parser::parse_for() {
   auto node = std::make_unique<ForStatement>(take().line);
   ++for_depth_;
-  node->target = parse_target(false, true);
-  Frame frame;
-  const auto declare = [&](const Target& target, const auto& self) -> void {
-    if (target.name) frame.known.insert(target.name);
-    if (target.name && *target.name == "loop") fail("'loop' cannot be the target of a for loop");
-    for (const Target& item : target.items) self(item, self);
-  };
-  declare(node->target, declare);
+  node->loop_name = symbol("loop");
+  node->target = parse_target(false);
+  std::vector<Symbol> declared;
+  add_names(node->target, declared);
+  if (std::find(declared.begin(), declared.end(), node->loop_name) != declared.end()) {
+    fail("'loop' cannot be the target of a for loop");
+  }
   expect_name("in");
   node->iterable = parse_tuple(false);
   if (skip_name("if")) {
     const size_t unknown_before = unknown_.size();
-    frames_.push_back(frame);
+    open_frame(nullptr).known.insert(declared.begin(), declared.end());
     node->condition = parse_expression();
-    frames_.pop_back();
+    close_frame();
     require_known_names(unknown_before);
   }
   if (at_name("recursive")) refuse("recursive for loops are not supported");
-  node->loop_name = symbol("loop");
-  frame.known.insert(node->loop_name);
+  declared.push_back(node->loop_name);
   ++loop_depth_;
-  parse_scope(node->body, {"else", "endfor"}, std::move(frame));
+  parse_scope(node->body, {"else", "endfor"}, declared);
   --loop_depth_;
   if (take().text == "else") {
-    parse_scope(node->otherwise, {"endfor"}, {});
+    parse_scope(node->otherwise, {"endfor"});
     take();
   }
   --for_depth_;
@@ -145,14 +147,14 @@ std::unique_ptr<Statement> Parser::parse_if() {
   std::string tag = take().text;
   while (tag != "endif") {
     if (tag == "else") {
-      ++frames_.back().branch_depth;
+      ++frame_->branch_depth;
       parse_body(node->otherwise, {"endif"});
-      --frames_.back().branch_depth;
+      --frame_->branch_depth;
     } else {
       node->branches.emplace_back(parse_tuple(false), Block{});
-      ++frames_.back().branch_depth;
+      ++frame_->branch_depth;
       parse_body(node->branches.back().second, {"elif", "else", "endif"});
-      --frames_.back().branch_depth;
+      --frame_->branch_depth;
     }
     tag = take().text;
   }
@@ -162,7 +164,7 @@ std::unique_ptr<Statement> Parser::parse_if() {
 
 Target Parser::parse_single_target(bool with_attributes) {
   if (skip_operator("(")) {
-    Target target = parse_target(false);
+    Target target = parse_target(with_attributes);
     expect_operator(")");
     return target;
   }
@@ -178,7 +180,7 @@ Target Parser::parse_single_target(bool with_attributes) {
   return target;
 }
 
-Target Parser::parse_target(bool with_attributes, bool ends_at_in) {
+Target Parser::parse_target(bool with_attributes) {
   const Level level(*this);
   Target first = parse_single_target(with_attributes);
   if (!at_operator(",")) return first;
@@ -187,7 +189,7 @@ Target Parser::parse_target(bool with_attributes, bool ends_at_in) {
   tuple.items.push_back(std::move(first));
   while (skip_operator(",")) {
     const bool at_end = current().kind != TokenKind::kName && !at_operator("(");
-    if (at_end || (ends_at_in && at_name("in"))) break;
+    if (at_end) break;
     tuple.items.push_back(parse_single_target(with_attributes));
   }
   return tuple;
@@ -215,25 +217,22 @@ std::unique_ptr<Statement> Parser::parse_set() {
   const size_t unknown_before = unknown_.size();
   node->filter = parse_filter_chain(std::make_unique<BlockTextExpression>(line));
   require_known_names(unknown_before);
-  parse_scope(node->body, {"endset"}, {});
+  parse_scope(node->body, {"endset"});
   take();
   return node;
 }
 
 std::unique_ptr<Statement> Parser::parse_with() {
   auto node = std::make_unique<WithStatement>(take().line);
-  Frame frame;
+  std::vector<Symbol> declared;
   while (current().kind != TokenKind::kBlockEnd) {
     if (!node->assignments.empty()) expect_operator(",");
     Target target = parse_single_target(false);
     expect_operator("=");
-    if (target.name) frame.known.insert(target.name);
-    for (const Target& item : target.items) {
-      if (item.name) frame.known.insert(item.name);
-    }
+    add_names(target, declared);
     node->assignments.emplace_back(std::move(target), parse_expression());
   }
-  parse_scope(node->body, {"endwith"}, std::move(frame));
+  parse_scope(node->body, {"endwith"}, declared);
   take();
   return node;
 }
@@ -243,7 +242,7 @@ std::unique_ptr<Statement> Parser::parse_filter_block() {
   const size_t unknown_before = unknown_.size();
   node->filter = parse_filter_chain(std::make_unique<BlockTextExpression>(node->line), true);
   require_known_names(unknown_before);
-  parse_scope(node->body, {"endfilter"}, {});
+  parse_scope(node->body, {"endfilter"});
   take();
   return node;
 }
@@ -269,11 +268,12 @@ void Parser::parse_parameters(MacroDefinition& macro) {
   take();
 }
 
-void Parser::parse_macro_body(MacroDefinition& macro, Frame frame, std::string_view end_tag) {
-  for (const MacroParameter& parameter : macro.parameters) frame.known.insert(parameter.name);
+void Parser::parse_macro_body(MacroDefinition& macro, std::string_view end_tag) {
+  std::vector<Symbol> declared;
+  for (const MacroParameter& parameter : macro.parameters) declared.push_back(parameter.name);
   const int outer_loop_depth = std::exchange(loop_depth_, 0);
   macros_.push_back({&macro, {}});
-  parse_scope(macro.body, {end_tag}, std::move(frame));
+  parse_scope(macro.body, {end_tag}, declared);
   macros_.pop_back();
   loop_depth_ = outer_loop_depth;
   take();
@@ -293,11 +293,11 @@ std::unique_ptr<Statement> Parser::parse_macro() {
   node->name = symbol(node->macro.name);
   note_set(node->name);
   const size_t unknown_before = unknown_.size();
-  frames_.emplace_back();
+  open_frame(nullptr);
   parse_parameters(node->macro);
-  frames_.pop_back();
+  close_frame();
   require_known_names(unknown_before);
-  parse_macro_body(node->macro, {}, "endmacro");
+  parse_macro_body(node->macro, "endmacro");
   return node;
 }
 
@@ -308,14 +308,14 @@ std::unique_ptr<Statement> Parser::parse_call_block() {
   ExpressionPtr call = parse_expression();
   if (!dynamic_cast<CallExpression*>(call.get())) fail("'{% call %}' needs the call of a macro");
   node->call.reset(static_cast<CallExpression*>(call.release()));
-  parse_macro_body(node->caller, {}, "endcall");
+  parse_macro_body(node->caller, "endcall");
   return node;
 }
 
 std::unique_ptr<Statement> Parser::parse_generation() {
   auto node = std::make_unique<CallBlockStatement>(take().line);
   node->caller.name = "generation";
-  parse_macro_body(node->caller, {}, "endgeneration");
+  parse_macro_body(node->caller, "endgeneration");
   return node;
 }
 

@@ -38,6 +38,7 @@ SyntaxTree Parser::parse(std::string_view source, int* line) {
   Parser parser(tokenize(source, line), *line);
   *line = 1;
   parser.parse_root(parser.tree_.root);
+  parser.hide_names();
   return std::move(parser.tree_);
 }
 
@@ -87,6 +88,11 @@ Symbol Parser::symbol(const std::string& name) {
   return &*tree_.names.insert(name).first;
 }
 
+bool Parser::frame_knows(const Frame* frame, Symbol name) {
+  while (frame && frame->known.count(name) == 0) frame = frame->outer;
+  return frame != nullptr;
+}
+
 void Parser::note_read(Symbol name) {
   for (MacroContext& macro : macros_) {
     if (macro.assigned.count(name)) continue;
@@ -94,21 +100,32 @@ void Parser::note_read(Symbol name) {
     if (*name == "varargs") macro.definition->varargs = name;
     if (*name == "kwargs") macro.definition->kwargs = name;
   }
-  const bool is_outer = std::any_of(frames_.begin(), frames_.end(), [&](const Frame& frame) {
-    return frame.known.count(name) > 0;
-  });
-  if (!is_outer) frames_.back().known.insert(name);
+  if (!frame_knows(frame_, name)) frame_->known.insert(name);
 }
 
 void Parser::note_set(Symbol name) {
   if (for_depth_ > 0 && *name == "loop") fail("'loop' cannot be assigned to inside a for loop");
   for (MacroContext& macro : macros_) macro.assigned.insert(name);
-  const bool is_known = std::any_of(frames_.begin(), frames_.end(), [&](const Frame& frame) {
-    return frame.known.count(name) > 0;
-  });
-  Frame& frame = frames_.back();
-  if (!is_known && frame.branch_depth == 0) frame.hidden.push_back(name);
-  frame.known.insert(name);
+  const bool is_new = frame_->known.insert(name).second;
+  if (is_new && frame_->branch_depth == 0) frame_->set_unread.push_back(name);
+}
+
+Parser::Frame& Parser::open_frame(Block* block) {
+  frames_.emplace_back();
+  frames_.back().outer = frame_;
+  frames_.back().block = block;
+  frame_ = &frames_.back();
+  return *frame_;
+}
+
+// A name that a scope sets before it reads it is looked for nowhere else, unless a scope around
+// knows the name; what those know is certain only at the end of the template.
+void Parser::hide_names() {
+  for (const Frame& frame : frames_) {
+    for (Symbol name : frame.set_unread) {
+      if (!frame_knows(frame.outer, name)) frame.block->hidden.push_back(name);
+    }
+  }
 }
 
 void Parser::require_known_names(size_t from) {

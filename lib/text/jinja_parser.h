@@ -7,6 +7,7 @@
 // that do not exist, break outside a loop, names that hide the caller's. Recursion is bounded.
 #pragma once
 
+#include <deque>
 #include <set>
 #include <string_view>
 
@@ -24,11 +25,13 @@ class Parser {
   static SyntaxTree parse(std::string_view source, int* line);
 
  private:
-  // What is known about the names of the scope being parsed.
+  // What is known about the names of one scope.
   struct Frame {
-    std::set<Symbol> known;      // read or set so far
-    std::vector<Symbol> hidden;  // set before they were read
-    int branch_depth = 0;        // inside that many "if"
+    Frame* outer = nullptr;
+    Block* block = nullptr;
+    std::set<Symbol> known;          // read or set so far
+    std::vector<Symbol> set_unread;  // set before they were read
+    int branch_depth = 0;            // inside that many "if"
   };
   struct MacroContext {
     MacroDefinition* definition;
@@ -54,6 +57,10 @@ class Parser {
   Symbol symbol(const std::string& name);
   void note_read(Symbol name);
   void note_set(Symbol name);
+  Frame& open_frame(Block* block);
+  void close_frame() { frame_ = frame_->outer; }
+  static bool frame_knows(const Frame* frame, Symbol name);  // or one around it
+  void hide_names();
   void require_known_names(size_t from);
 
   // jinja_parse_expressions.cpp
@@ -68,6 +75,14 @@ class Parser {
   ExpressionPtr parse_power();
   ExpressionPtr parse_unary(bool with_filter = true);
   ExpressionPtr parse_primary();
+  ExpressionPtr parse_name();
+  ExpressionPtr parse_list();
+  ExpressionPtr parse_dict();
+  ExpressionPtr parse_tuple(bool with_conditional = true, bool in_parentheses = false);
+  ExpressionPtr binary(BinaryOperator op, int line, ExpressionPtr left, ExpressionPtr right);
+  void adopt(Expression& parent, const ExpressionPtr& part);
+
+  // jinja_parse_postfix.cpp
   ExpressionPtr parse_postfix(ExpressionPtr node);
   ExpressionPtr parse_filters_and_tests(ExpressionPtr node);
   ExpressionPtr parse_filter_chain(ExpressionPtr input, bool first_without_pipe = false);
@@ -75,18 +90,14 @@ class Parser {
   ExpressionPtr parse_subscript(ExpressionPtr object);
   ExpressionPtr parse_call(ExpressionPtr callee);
   ArgumentList parse_arguments(Expression& node);
-  ExpressionPtr parse_tuple(bool with_conditional = true, bool in_parentheses = false);
-  ExpressionPtr parse_list();
-  ExpressionPtr parse_dict();
-  ExpressionPtr binary(BinaryOperator op, int line, ExpressionPtr left, ExpressionPtr right);
   std::string parse_dotted_name();
-  void adopt(Expression& parent, const ExpressionPtr& part);
 
   // jinja_parse_statements.cpp
   void parse_root(Block& root);
   void parse_until(Block& block, std::initializer_list<std::string_view> end_tags);
   void parse_body(Block& block, std::initializer_list<std::string_view> end_tags);
-  void parse_scope(Block& block, std::initializer_list<std::string_view> end_tags, Frame frame);
+  void parse_scope(Block& block, std::initializer_list<std::string_view> end_tags,
+                   const std::vector<Symbol>& declared = {});
   std::unique_ptr<Statement> parse_statement(Block& block);
   std::unique_ptr<Statement> parse_for();
   std::unique_ptr<Statement> parse_if();
@@ -99,8 +110,8 @@ class Parser {
   std::unique_ptr<Statement> parse_loop_control();
   void parse_print(Block& block);
   void parse_parameters(MacroDefinition& macro);
-  void parse_macro_body(MacroDefinition& macro, Frame frame, std::string_view end_tag);
-  Target parse_target(bool with_attributes, bool ends_at_in = false);
+  void parse_macro_body(MacroDefinition& macro, std::string_view end_tag);
+  Target parse_target(bool with_attributes);
   Target parse_single_target(bool with_attributes);
   void note_target(const Target& target);
 
@@ -109,7 +120,8 @@ class Parser {
   int& line_;
   int depth_ = 0;
   SyntaxTree tree_;
-  std::vector<Frame> frames_;
+  std::deque<Frame> frames_;  // all there ever were
+  Frame* frame_ = nullptr;    // the innermost open one
   std::vector<MacroContext> macros_;
   int for_depth_ = 0;   // inside that many "for", macros looked through
   int loop_depth_ = 0;  // the same, but a macro starts anew: where break may stand

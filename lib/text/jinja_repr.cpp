@@ -81,6 +81,7 @@ class Repr {
  private:
   void add_text(const Text& text) {
     if (text.safe) out_.append("Markup(");
+    budget_.charge_characters(text.bytes.size());
     const char quote = quote_for(text.bytes);
     out_.append({&quote, 1});
     out_.append(repr_escaped(text.bytes, quote), text.tainted());
@@ -151,6 +152,7 @@ class JsonDump {
     const Budget::Level level(budget_);
     switch (value.type()) {
       case Type::kString:
+        budget_.charge_characters(value.text().bytes.size());
         out_.append("\"");
         out_.append(json_escaped(value.text().bytes, style_.ensure_ascii), value.text().tainted());
         return out_.append("\"");
@@ -213,7 +215,9 @@ class JsonDump {
       if (entry->first.is(Type::kString)) {
         add(entry->first);
       } else {
-        out_.append("\"" + scalar(entry->first) + "\"");
+        out_.append("\"");
+        out_.append(scalar(entry->first));
+        out_.append("\"");
       }
       out_.append(style_.key_separator);
       add(entry->second);

@@ -14,7 +14,7 @@ namespace {
 
 Value lower_case(Evaluator& evaluator, const Value& value) {
   if (!value.is(Type::kString)) return value;
-  evaluator.budget.charge_text(value.text().bytes.size());
+  evaluator.budget.charge_characters(value.text().bytes.size());
   return Value(to_lower(value.text().bytes));
 }
 
@@ -96,8 +96,8 @@ template <bool keep, bool by_attribute>
 Value select(Evaluator& evaluator, Bound& bound) {
   const auto start = [&evaluator, given = bound.rest]() -> Step {
     Arguments arguments = given;
-    const Value attribute =
-        by_attribute ? pop_first(arguments, "the name of the attribute") : Value();
+    Value attribute;
+    if constexpr (by_attribute) attribute = pop_first(arguments, "the name of the attribute");
     const AttributeGetter getter(attribute, false);
     if (arguments.positional.empty()) {
       return

@@ -144,7 +144,7 @@ Value join(Evaluator& evaluator, Bound& arguments) {
 
 Value length(Evaluator& evaluator, Bound& arguments) {
   const Value& value = arguments[0];
-  if (value.is(Type::kString)) evaluator.budget.charge_text(value.text().bytes.size());
+  if (value.is(Type::kString)) evaluator.budget.charge_characters(value.text().bytes.size());
   if (value.is(Type::kLoop)) return evaluator.attribute(value, "length");
   const int64_t size = length_of(value);
   if (size < 0) fail(fmt::format("a {} has no length", type_name(value)));

@@ -105,14 +105,17 @@ Flow ForStatement::execute(Evaluator& evaluator, Scope& scope, TextBuilder& out)
   const auto loop =
       std::make_shared<Loop>(over, std::move(iterator), has_length ? length_of(over) : -1);
   const LoopEnd end{*loop};
+  bool has_completed = false;  // as jinja2 has it: a body left by break or continue does not count
   while (loop->advance()) {
     evaluator.budget.charge(1);
     const std::shared_ptr<Scope> inner = evaluator.enter(body, scope);
     inner->set(loop_name, Value(loop));
     evaluator.assign(target, loop->current, *inner);
-    if (evaluator.execute(body, *inner, out) == Flow::kBreak) break;
+    const Flow flow = evaluator.execute(body, *inner, out);
+    if (flow == Flow::kBreak) break;
+    if (flow == Flow::kNext) has_completed = true;
   }
-  if (loop->index0 >= 0) return Flow::kNext;
+  if (has_completed) return Flow::kNext;
   return evaluator.execute(otherwise, *evaluator.enter(otherwise, scope), out);
 }
 

@@ -28,7 +28,7 @@ Value with_safety(Text text, const Text& self) {
 
 template <std::string (*map)(std::string_view)>
 Value mapped(Evaluator& evaluator, const Text& self, Bound&) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   return with_safety(make_text(map(self.bytes), self.tainted()), self);
 }
 
@@ -45,7 +45,7 @@ struct Window {
   bool is_valid;  // false: start lies behind end, nothing is found, not even ""
 };
 Window window(Evaluator& evaluator, const Text& self, const Bound& arguments, size_t start) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   if (!arguments.has_value(start) && !arguments.has_value(start + 1)) {
     return {0, self.bytes.size(), 0, true};
   }
@@ -115,17 +115,20 @@ Value count(Evaluator& evaluator, const Text& self, Bound& arguments) {
 }
 
 Value replace(Evaluator& evaluator, const Text& self, Bound& arguments) {
-  const Text result = replace_text(evaluator.budget, self, *arguments.string(0),
-                                   *arguments.string(1), arguments.integer(2, -1));
-  return with_safety(result, self);
+  const TextPtr old_part = arguments.string(0);
+  const TextPtr new_part = arguments.string(1);
+  return with_safety(replace_text(evaluator.budget, self, *old_part,
+                                  self.safe ? escape_html(evaluator.budget, *new_part) : *new_part,
+                                  arguments.integer(2, -1)),
+                     self);
 }
 
 template <bool from_right>
 Value split(Evaluator& evaluator, const Text& self, Bound& arguments) {
   const TextPtr separator = arguments.has_value(0) ? arguments.string(0) : nullptr;
   const int64_t limit = arguments.integer(1, -1);
-  return make_list(from_right ? rsplit_text(evaluator.budget, self, separator.get(), limit)
-                              : split_text(evaluator.budget, self, separator.get(), limit));
+  if (from_right) return make_list(rsplit_text(evaluator.budget, self, separator.get(), limit));
+  return make_list(split_text(evaluator.budget, self, separator.get(), limit));
 }
 
 Value splitlines(Evaluator& evaluator, const Text& self, Bound& arguments) {
@@ -144,7 +147,8 @@ Value partition(Evaluator& evaluator, const Text& self, Bound& arguments) {
   if (at == std::string::npos) {
     const Value all(sub_text(budget, self, 0, size));
     const Value empty(Text{{}, {}, self.safe});
-    return from_right ? make_tuple({empty, empty, all}) : make_tuple({all, empty, empty});
+    if (from_right) return make_tuple({empty, empty, all});
+    return make_tuple({all, empty, empty});
   }
   const size_t behind = at + separator->bytes.size();
   return make_tuple({Value(sub_text(budget, self, 0, at)),
@@ -197,7 +201,7 @@ Value zfill(Evaluator& evaluator, const Text& self, Bound& arguments) {
 
 template <bool (*matches)(char32_t)>
 Value all_characters(Evaluator& evaluator, const Text& self, Bound&) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   for (size_t i = 0; i < self.bytes.size();) {
     const Character next = character_at(self.bytes, i);
     if (!matches(next.value)) return Value(false);
@@ -207,7 +211,7 @@ Value all_characters(Evaluator& evaluator, const Text& self, Bound&) {
 }
 
 Value is_ascii_text(Evaluator& evaluator, const Text& self, Bound&) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   return Value(is_ascii(self.bytes));
 }
 
@@ -217,16 +221,16 @@ Value is_printable_text(Evaluator& evaluator, const Text& self, Bound& arguments
 }
 
 Value is_upper_text(Evaluator& evaluator, const Text& self, Bound&) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   return Value(is_upper_string(self.bytes));
 }
 Value is_lower_text(Evaluator& evaluator, const Text& self, Bound&) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   return Value(is_lower_string(self.bytes));
 }
 
 Value is_title_text(Evaluator& evaluator, const Text& self, Bound&) {
-  evaluator.budget.charge_text(self.bytes.size());
+  evaluator.budget.charge_characters(self.bytes.size());
   bool in_word = false;
   bool found = false;
   for (size_t i = 0; i < self.bytes.size();) {
@@ -289,22 +293,12 @@ constexpr Method kMethods[] = {
 constexpr std::string_view kRefused[] = {"casefold",     "encode",    "expandtabs", "format_map",
                                          "isidentifier", "maketrans", "translate"};
 
-// Methods of markupsafe's Markup escape their string arguments.
-void escape_arguments(Evaluator& evaluator, Arguments& arguments) {
-  const auto escape = [&](Value& value) {
-    if (value.is(Type::kString)) value = Value(escape_html(evaluator.budget, value.text()));
-  };
-  for (Value& value : arguments.positional) escape(value);
-  for (auto& [name, value] : arguments.named) escape(value);
-}
-
 }  // namespace
 
 Value string_method(const Value& self, std::string_view name) {
   for (const Method& method : kMethods) {
     if (method.name != name) continue;
     const auto call = [self, &method](Evaluator& evaluator, Arguments& arguments) {
-      if (self.text().safe) escape_arguments(evaluator, arguments);
       Bound bound(method.name, method.signature, std::move(arguments));
       return method.run(evaluator, self.text(), bound);
     };

@@ -74,7 +74,7 @@ Text strip_text(Budget& budget, const Text& text, const std::string* chars, bool
   while (right && end > begin && is_stripped(character_before(bytes, end))) {
     end = character_before(bytes, end);
   }
-  budget.charge_text(bytes.size());
+  budget.charge_characters(begin + bytes.size() - end);
   return sub_text(budget, text, begin, end);
 }
 
@@ -103,7 +103,10 @@ Text replace_text(Budget& budget, const Text& text, const Text& old_part, const 
 }
 
 Values split_text(Budget& budget, const Text& text, const Text* separator, int64_t limit) {
-  if (!separator) return split_at_space(budget, text, limit);
+  if (!separator) {
+    budget.charge_characters(text.bytes.size());
+    return split_at_space(budget, text, limit);
+  }
   if (separator->bytes.empty()) fail("split() needs a separator that is not empty");
   Values parts;
   size_t at = 0;
@@ -118,7 +121,10 @@ Values split_text(Budget& budget, const Text& text, const Text* separator, int64
 }
 
 Values rsplit_text(Budget& budget, const Text& text, const Text* separator, int64_t limit) {
-  if (!separator) return rsplit_at_space(budget, text, limit);
+  if (!separator) {
+    budget.charge_characters(text.bytes.size());
+    return rsplit_at_space(budget, text, limit);
+  }
   if (separator->bytes.empty()) fail("rsplit() needs a separator that is not empty");
   Values parts;
   size_t end = text.bytes.size();
@@ -134,6 +140,7 @@ Values rsplit_text(Budget& budget, const Text& text, const Text* separator, int6
 }
 
 Values split_lines(Budget& budget, const Text& text, bool keep_ends) {
+  budget.charge_characters(text.bytes.size());
   Values lines;
   const std::string& bytes = text.bytes;
   size_t begin = 0;
@@ -151,7 +158,7 @@ Values split_lines(Budget& budget, const Text& text, bool keep_ends) {
 }
 
 Text pad_text(Budget& budget, const Text& text, int64_t width, Align align, std::string_view fill) {
-  budget.charge_text(text.bytes.size());
+  budget.charge_characters(text.bytes.size());
   const auto length = static_cast<int64_t>(count_characters(text.bytes));
   const int64_t missing = width > length ? width - length : 0;
   // Where the padding is odd, str.center() puts the extra character by this rule.

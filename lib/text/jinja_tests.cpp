@@ -84,12 +84,12 @@ bool is_in(Evaluator& evaluator, Bound& arguments) {
 }
 bool is_upper(Evaluator& evaluator, Bound& arguments) {
   const TextPtr text = evaluator.text_of(arguments[0]);
-  evaluator.budget.charge_text(text->bytes.size());
+  evaluator.budget.charge_characters(text->bytes.size());
   return is_upper_string(text->bytes);
 }
 bool is_lower(Evaluator& evaluator, Bound& arguments) {
   const TextPtr text = evaluator.text_of(arguments[0]);
-  evaluator.budget.charge_text(text->bytes.size());
+  evaluator.budget.charge_characters(text->bytes.size());
   return is_lower_string(text->bytes);
 }
 bool is_filter(Evaluator&, Bound& arguments) {

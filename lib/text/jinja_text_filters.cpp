@@ -15,7 +15,7 @@ namespace {
 template <std::string (*map)(std::string_view)>
 Value mapped(Evaluator& evaluator, Bound& arguments) {
   const TextPtr text = evaluator.text_of(arguments[0]);
-  evaluator.budget.charge_text(text->bytes.size());
+  evaluator.budget.charge_characters(text->bytes.size());
   Text result = make_text(map(text->bytes), text->tainted());
   result.safe = text->safe;
   return Value(std::move(result));
@@ -136,7 +136,7 @@ Value truncate(Evaluator& evaluator, Bound& arguments) {
   if (leeway < 0) fail("truncate() has a leeway below zero");
   if (arguments[0].is(Type::kUndefined)) return arguments[0];
   const TextPtr text = arguments.string(0);
-  evaluator.budget.charge_text(text->bytes.size());
+  evaluator.budget.charge_characters(text->bytes.size());
   const auto characters = static_cast<int64_t>(count_characters(text->bytes));
   if (characters - leeway <= length) return Value(text);
   size_t cut = offset_of(text->bytes, static_cast<size_t>(length - end_length));
@@ -199,7 +199,7 @@ Value url_encode(Evaluator& evaluator, Bound& arguments) {
 
 Value word_count(Evaluator& evaluator, Bound& arguments) {
   const TextPtr text = evaluator.text_of(arguments[0]);
-  evaluator.budget.charge_text(text->bytes.size());
+  evaluator.budget.charge_characters(text->bytes.size());
   int64_t count = 0;
   bool in_word = false;
   for (size_t i = 0; i < text->bytes.size();) {
@@ -218,7 +218,7 @@ Value to_json_text(Evaluator& evaluator, Bound& arguments) {
   style.sort_keys = arguments.flag(4);
   if (arguments.has_value(2)) {
     style.multi_line = true;
-    style.item_separator = ",";
+    style.item_separator = ',';
     const bool by_string = arguments[2].is(Type::kString);
     TextBuilder indent(evaluator.budget);
     if (!by_string) {

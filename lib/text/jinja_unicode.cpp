@@ -89,6 +89,7 @@ void append(std::string& out, const char32_t* text) {
 }
 
 void append_upper(std::string& out, char32_t c) {
+  if (c < 0x80) return out.push_back(static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c));
   if (c >= 0x1f80 && c <= 0x1faf) {  // Greek with iota subscript: the capital, then capital iota
     const char32_t first = c < 0x1f90 ? 0x1f08 : c < 0x1fa0 ? 0x1f28 : 0x1f68;
     append_utf8(out, first + (c & 7));
@@ -99,6 +100,7 @@ void append_upper(std::string& out, char32_t c) {
 }
 
 void append_title(std::string& out, char32_t c) {
+  if (c < 0x80) return append_upper(out, c);
   if (const LongMapping* mapping = long_mapping(c)) return append(out, mapping->title);
   append_utf8(out, static_cast<char32_t>(utf8proc_totitle(static_cast<utf8proc_int32_t>(c))));
 }
@@ -136,6 +138,7 @@ bool is_final_sigma(std::string_view text, size_t offset) {
 }
 
 void append_lower(std::string& out, std::string_view text, size_t offset, char32_t c) {
+  if (c < 0x80) return out.push_back(static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c));
   if (c == 0x130) return append(out, U"i\u0307");
   if (c == 0x3a3) return append_utf8(out, is_final_sigma(text, offset) ? 0x3c2 : 0x3c3);
   append_utf8(out, static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
@@ -157,6 +160,8 @@ std::string mapped(std::string_view text, Each each) {
 }  // namespace
 
 Character character_at(std::string_view text, size_t offset) {
+  const auto first = static_cast<unsigned char>(text[offset]);
+  if (first < 0x80) return {first, 1};
   const CodePoint decoded = decode_utf8(text, offset);
   if (decoded.bytes == 0) return {0xfffd, 1};
   return {decoded.value, static_cast<size_t>(decoded.bytes)};
@@ -187,9 +192,9 @@ size_t offset_of(std::string_view text, size_t index) {
 }
 
 bool is_space(char32_t c) {
-  return (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-         c == 0x205f || c == 0x3000;
+  if (c < 0x80) return c == 0x20 || (c >= 0x09 && c <= 0x0d) || (c >= 0x1c && c <= 0x1f);
+  return c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 ||
+         c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 bool is_alpha(char32_t c) {

@@ -82,44 +82,17 @@ Value make_tuple(Values items) {
 }
 
 Value Value::undefined(std::string message) {
-  Value value;
-  value.value_ = Undefined{std::make_shared<const std::string>(std::move(message))};
+  Value value = missing();
+  value.pointer_ = std::make_shared<std::string>(std::move(message));
   return value;
 }
 Value Value::missing() {
   Value value;
-  value.value_ = Undefined{};
+  value.type_ = Type::kUndefined;
   return value;
 }
-
-Type Value::type() const {
-  static constexpr Type kTypes[] = {Type::kNone, Type::kUndefined, Type::kBool,
-                                    Type::kInt,  Type::kFloat,     Type::kString};
-  return value_.index() < std::size(kTypes) ? kTypes[value_.index()] : object()->type;
-}
-bool Value::is_missing() const {
-  const auto* undefined = std::get_if<Undefined>(&value_);
-  return undefined && !undefined->message;
-}
-bool Value::is_integral() const {
-  return is(Type::kInt) || is(Type::kBool);
-}
-bool Value::is_number() const {
-  return is_integral() || is(Type::kFloat);
-}
-const std::string& Value::undefined_message() const {
-  return *std::get<Undefined>(value_).message;
-}
-int64_t Value::as_int() const {
-  const bool* boolean = std::get_if<bool>(&value_);
-  return boolean ? *boolean : std::get<int64_t>(value_);
-}
 double Value::as_float() const {
-  return is(Type::kFloat) ? std::get<double>(value_) : static_cast<double>(as_int());
-}
-int Value::nesting() const {
-  const auto* object = std::get_if<std::shared_ptr<Object>>(&value_);
-  return object ? (*object)->nesting : 0;
+  return type_ == Type::kFloat ? std::bit_cast<double>(bits_) : static_cast<double>(bits_);
 }
 
 std::string type_name(const Value& value) {

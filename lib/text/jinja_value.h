@@ -6,6 +6,7 @@
 // (Budget::kMaxNesting), so that every recursion over them is.
 #pragma once
 
+#include <bit>
 #include <compare>
 #include <concepts>
 #include <cstdint>
@@ -14,7 +15,6 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include "lib/text/jinja_text.h"
@@ -56,48 +56,49 @@ struct Object {
 class Value {
  public:
   Value() = default;  // None
-  Value(std::same_as<bool> auto value) : value_(value) {}
-  Value(std::same_as<int64_t> auto value) : value_(value) {}
-  Value(std::same_as<double> auto value) : value_(value) {}
-  Value(TextPtr text) : value_(std::move(text)) {}
-  Value(Text text) : value_(std::make_shared<const Text>(std::move(text))) {}
+  Value(std::same_as<bool> auto value) : type_(Type::kBool), bits_(value) {}
+  Value(std::same_as<int64_t> auto value) : type_(Type::kInt), bits_(value) {}
+  Value(std::same_as<double> auto value)
+      : type_(Type::kFloat), bits_(std::bit_cast<int64_t>(value)) {}
+  Value(TextPtr text)
+      : type_(Type::kString), pointer_(std::const_pointer_cast<Text>(std::move(text))) {}
+  Value(Text text) : type_(Type::kString), pointer_(std::make_shared<Text>(std::move(text))) {}
   Value(std::string bytes) : Value(make_text(std::move(bytes))) {}
   template <std::derived_from<Object> T>
-  Value(std::shared_ptr<T> object) : value_(std::shared_ptr<Object>(std::move(object))) {}
+  Value(std::shared_ptr<T> object)
+      : type_(object->type), pointer_(std::shared_ptr<Object>(std::move(object))) {}
 
   // Any use of it but printing, iterating and testing fails with `message`.
   static Value undefined(std::string message);
   // A name that is declared but not set; never seen by the language itself.
   static Value missing();
 
-  Type type() const;
-  bool is(Type type) const { return this->type() == type; }
-  bool is_missing() const;
-  bool is_number() const;    // int, float or bool
-  bool is_integral() const;  // int or bool
-  bool is_sequence() const { return is(Type::kList) || is(Type::kTuple); }
+  Type type() const { return type_; }
+  bool is(Type type) const { return type_ == type; }
+  bool is_missing() const { return type_ == Type::kUndefined && !pointer_; }
+  bool is_integral() const { return type_ == Type::kInt || type_ == Type::kBool; }
+  bool is_number() const { return is_integral() || type_ == Type::kFloat; }
+  bool is_sequence() const { return type_ == Type::kList || type_ == Type::kTuple; }
 
   // Only for values of that type.
-  const std::string& undefined_message() const;
-  int64_t as_int() const;   // int or bool
-  double as_float() const;  // any number
-  const Text& text() const { return *std::get<TextPtr>(value_); }
-  const TextPtr& text_ptr() const { return std::get<TextPtr>(value_); }
-  const std::shared_ptr<Object>& object() const {
-    return std::get<std::shared_ptr<Object>>(value_);
+  const std::string& undefined_message() const {
+    return *static_cast<const std::string*>(pointer_.get());
   }
+  int64_t as_int() const { return bits_; }  // int or bool
+  double as_float() const;                  // any number
+  const Text& text() const { return *static_cast<const Text*>(pointer_.get()); }
+  TextPtr text_ptr() const { return std::static_pointer_cast<const Text>(pointer_); }
+  std::shared_ptr<Object> object() const { return std::static_pointer_cast<Object>(pointer_); }
   template <class T>
   T& as() const {
-    return static_cast<T&>(*object());
+    return static_cast<T&>(*static_cast<Object*>(pointer_.get()));
   }
-  int nesting() const;
+  int nesting() const { return type_ >= Type::kList ? as<Object>().nesting : 0; }
 
  private:
-  struct Undefined {
-    std::shared_ptr<const std::string> message;  // null: missing
-  };
-  std::variant<std::monostate, Undefined, bool, int64_t, double, TextPtr, std::shared_ptr<Object>>
-      value_;
+  Type type_ = Type::kNone;
+  int64_t bits_ = 0;               // of a bool, int or float
+  std::shared_ptr<void> pointer_;  // to a Text, an Object, or an undefined value's message
 };
 
 using Values = std::vector<Value>;

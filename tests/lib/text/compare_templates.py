@@ -11,7 +11,7 @@ jinja2 is set up as transformers' apply_chat_template does it. Without jinja2 th
 import json
 import subprocess
 import sys
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -184,18 +184,26 @@ def compare_snippets(env, tool, report):
     print(f"{len(SNIPPETS)} snippets, {len(REFUSED)} refused constructs")
 
 
-def main():
-    tool, folder = sys.argv[1:3]
+def compare(tool, families):
     env = environment()
     report = Report()
-    families = sorted(Path(folder).glob("*.jinja"))
-    if not families:
-        sys.exit(f"{folder}: no templates")
     for path in families:
         compare_family(env, tool, path, report)
     compare_snippets(env, tool, report)
     print(f"{report.compared} renderings compared, {report.failed} differ")
-    sys.exit(1 if report.failed else 0)
+    return report.failed
+
+
+def main():
+    tool, folder = sys.argv[1:3]
+    families = sorted(Path(folder).glob("*.jinja"))
+    if not families:
+        sys.exit(f"{folder}: no templates")
+    today = date.today()
+    failed = compare(tool, families)
+    if failed and date.today() != today:  # templates that print the date were rendered on both days
+        failed = compare(tool, families)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
