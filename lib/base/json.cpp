@@ -274,17 +274,6 @@ struct Writer {
 
 }  // namespace
 
-// libstdc++ 12 takes a variant of these types for one that is never valueless, and crashes
-// destroying it when a copy fails half way. Moving what was copied cannot fail.
-Json::Json(const Json& other) {
-  std::visit(
-      [&](const auto& value) {
-        auto copy = value;
-        value_ = std::move(copy);
-      },
-      other.value_);
-}
-
 Json Json::parse(std::string_view text, std::string_view name) {
   Builder builder(text, name);
   // nlohmann takes a NUL byte for the end of the text.

@@ -23,10 +23,6 @@ class Json {
   using Object = std::vector<Member>;
 
   Json() = default;  // null
-  Json(const Json& other);
-  Json(Json&&) noexcept = default;
-  Json& operator=(const Json& other) { return *this = Json(other); }
-  Json& operator=(Json&&) noexcept = default;
   Json(std::nullptr_t) {}
   Json(bool value) : value_(value) {}
   template <std::integral T>
