@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <tuple>
 
 #include "lib/base/checked.h"
 #include "lib/base/error.h"
@@ -55,7 +56,7 @@ Golden read_golden(const std::string& path) {
   const auto positions = reader.read<uint32_t>();
   const auto top = reader.read<uint32_t>();
   const auto prompts = reader.read<uint32_t>();
-  const auto steps = reader.read<uint32_t>();
+  reader.read<uint32_t>();  // most steps of a continuation
   Golden golden{.text = read_array<int32_t>(reader, positions),
                 .log_sums = read_array<float>(reader, positions),
                 .top_ids = read_array<int32_t>(reader, uint64_t{positions} * top),
@@ -63,6 +64,7 @@ Golden read_golden(const std::string& path) {
                 .top = top};
   for (uint32_t i = 0; i < prompts; ++i) {
     const auto size = reader.read<uint32_t>();
+    const auto steps = reader.read<uint32_t>();
     golden.continuations.push_back({.prompt = read_array<int32_t>(reader, size),
                                     .ids = read_array<int32_t>(reader, steps),
                                     .gaps = read_array<float>(reader, steps)});
@@ -119,11 +121,10 @@ bool check(const Golden& golden, const std::string& path, const Bounds& bounds) 
   Session session(model, options);
   for (const Continuation& expected : golden.continuations) {
     const auto steps = std::ssize(expected.ids);
-    const GenerateResult found =
-        generate(session, expected.prompt, {.max_tokens = steps, .ignore_eos = true});
+    const GenerateResult found = generate(session, expected.prompt, {.max_tokens = steps});
+    const auto& [ids, tokens] = std::tie(expected.ids, found.tokens);
     const auto differs =
-        std::mismatch(expected.ids.begin(), expected.ids.end(), found.tokens.begin()).first -
-        expected.ids.begin();
+        std::mismatch(ids.begin(), ids.end(), tokens.begin(), tokens.end()).first - ids.begin();
     if (differs == steps) {
       ++same;
     } else {

@@ -10,8 +10,10 @@ that runs the same weights exactly. Token ids are stored, so checking needs no t
 Layout, little-endian:
   "MICAGLD1", u32 vocabulary, positions P, top N, prompts, steps S
   i32 ids [P]; f32 logsumexp [P]; i32 top_ids [P, N]; f32 top_logits [P, N]
-  for each prompt: u32 size; i32 ids [size]; i32 continuation [S]; f32 gap [S]
-gap: the greatest logit less the second, at each step of the greedy continuation.
+  for each prompt: u32 size, steps; i32 ids [size]; i32 continuation [steps]; f32 gap [steps]
+A continuation ends after S steps or with the end token. gap: the greatest logit less the second, at
+each step. The prompts are questions in the model's own chat template, system prompt included, as
+`mica chat` asks them.
 """
 
 import pathlib
@@ -25,18 +27,6 @@ import transformers
 
 POSITIONS, TOP, STEPS = 512, 64, 32
 
-PROMPTS = [
-    "The capital of France is",
-    "Once upon a time, in a village by the sea,",
-    "def fibonacci(n):\n    \"\"\"Return the n-th Fibonacci number.\"\"\"\n",
-    "Water boils at a temperature of",
-    "The three primary colours are",
-    "To make a cup of tea, first",
-    "In 1969, Neil Armstrong",
-    "The recipe needs two eggs, a cup of flour and",
-    "Photosynthesis is the process by which",
-    "Dear Sir or Madam,\n\nI am writing to",
-]
 QUESTIONS = [
     "What is the capital of Italy?",
     "Name three animals that live in the sea.",
@@ -48,8 +38,17 @@ QUESTIONS = [
     "Translate 'good morning' into Spanish.",
     "Why do we need sleep?",
     "What is 7 times 8?",
+    "Which planet is closest to the sun?",
+    "List the four seasons.",
+    "What is the opposite of 'hot'?",
+    "How do I boil an egg?",
+    "Who wrote Romeo and Juliet?",
+    "What is photosynthesis?",
+    "Write a sentence about a dog.",
+    "What colour do you get when you mix blue and yellow?",
+    "Give me a synonym for 'happy'.",
+    "What is a computer?",
 ]
-CHAT = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 
 
 def undo_rope_permutation(weight, heads):
@@ -104,7 +103,7 @@ def load(path):
 
 
 @torch.no_grad()
-def continue_greedily(model, ids):
+def continue_greedily(model, ids, end):
     tokens, gaps, cache, step = [], [], None, torch.tensor([ids])
     for _ in range(STEPS):
         out = model(step, past_key_values=cache, use_cache=True)
@@ -113,6 +112,8 @@ def continue_greedily(model, ids):
         tokens.append(int(best.indices[0]))
         gaps.append(float(best.values[0] - best.values[1]))
         step = best.indices[:1][None]
+        if tokens[-1] == end:
+            break
     return tokens, gaps
 
 
@@ -131,17 +132,18 @@ def main(source, destination):
     print("perplexity of the text:", float(loss.exp()))
     top = logits.topk(TOP)
     with open(destination, "wb") as out:
-        prompts = PROMPTS + [CHAT.format(question) for question in QUESTIONS]
-        out.write(b"MICAGLD1" + struct.pack("<5I", logits.shape[1], POSITIONS, TOP, len(prompts), STEPS))
+        out.write(b"MICAGLD1" + struct.pack("<5I", logits.shape[1], POSITIONS, TOP, len(QUESTIONS), STEPS))
         out.write(np.array(ids, "<i4").tobytes())
         out.write(logits.logsumexp(-1).numpy().astype("<f4").tobytes())
         out.write(top.indices.numpy().astype("<i4").tobytes())
         out.write(top.values.numpy().astype("<f4").tobytes())
-        for prompt in prompts:
+        for question in QUESTIONS:
+            prompt = tokenizer.apply_chat_template([{"role": "user", "content": question}],
+                                                   add_generation_prompt=True, tokenize=False)
             prompt_ids = encode(prompt)
-            tokens, gaps = continue_greedily(model, prompt_ids)
+            tokens, gaps = continue_greedily(model, prompt_ids, tokenizer.eos_token_id)
             print(repr(prompt), "->", repr(tokenizer.decode(tokens)), f"least gap {min(gaps):.4f}")
-            out.write(struct.pack("<I", len(prompt_ids)))
+            out.write(struct.pack("<2I", len(prompt_ids), len(tokens)))
             out.write(np.array(prompt_ids, "<i4").tobytes() + np.array(tokens, "<i4").tobytes())
             out.write(np.array(gaps, "<f4").tobytes())
 
