@@ -317,6 +317,11 @@ def variant_texts(special):
     yield mixed(rng, 6000, special)
 
 
+def texts_and_runs(special):
+    yield from texts(special)
+    yield from runs()
+
+
 def print_rates(tool, path):
     body = prose(random.Random(7), 2 * MEGABYTE)
     ours = float(run_tool(tool, ["time", path], body.encode()))
