@@ -53,6 +53,6 @@ for source in tests/fuzz/fuzz_*.cpp; do
   part "fuzz ${name#fuzz_} ${MICA_FUZZ_SECONDS:-300} s" fuzzer "${name#fuzz_}"
 done
 part "kill -9 and failing writes at every system call of a conversion" \
-  python3 tests/cli/fault_injection.py build/cli/mica
+  .venv/bin/python tests/cli/fault_injection.py build/cli/mica
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
