@@ -82,10 +82,14 @@ class Json {
   // it then jumps through a wild pointer when a copy runs out of memory.
   struct Members {
     Object list;
-    bool operator==(const Members&) const = default;
+    bool operator==(const Members& other) const;  // clang 14 cannot default it in here
   };
 
   std::variant<std::nullptr_t, bool, int64_t, double, std::string, Array, Members> value_ = nullptr;
 };
+
+inline bool Json::Members::operator==(const Members& other) const {
+  return list == other.list;
+}
 
 }  // namespace mica
