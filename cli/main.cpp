@@ -53,6 +53,7 @@ std::string program_help() {
 
 // The word of the command line that no option or command matches, with the nearest one that exists.
 std::string explain(const CLI::ParseError& error, const CLI::App& program, int argc, char** argv) {
+  const bool unexpected = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
   const std::string text = error.what();
   const CLI::App* app = &program;
   for (const CLI::App* sub : program.get_subcommands()) app = sub;
@@ -68,7 +69,9 @@ std::string explain(const CLI::ParseError& error, const CLI::App& program, int a
     if (word.size() < 3 || std::find(known.begin(), known.end(), word) != known.end()) continue;
     if (word[0] != '-' && app != &program) continue;
     const std::string nearest = nearest_word(word, known);
-    if (!nearest.empty()) return fmt::format("{}\nDid you mean '{}'?", text, nearest);
+    if (nearest.empty()) continue;
+    return fmt::format("{}\nDid you mean '{}'?",
+                       unexpected ? fmt::format("'{}' is not known here", word) : text, nearest);
   }
   return text;
 }
@@ -96,7 +99,12 @@ int parse_and_run(int argc, char** argv) {
     return MICA_OK;
   }
   for (const Declared& command : declared) {
-    if (command.app->parsed()) return command.run();
+    if (!command.app->parsed()) continue;
+    const int status = command.run();
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) {
+      throw api::Failure(MICA_RUNTIME, "standard output: cannot write all of the result");
+    }
+    return status;
   }
   fmt::print(help ? stdout : stderr, "{}", program_help());
   return help ? MICA_OK : MICA_USAGE;

@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <fmt/core.h>
@@ -17,6 +18,19 @@ void log_to_stderr(void*, mica_log_level level, const char* text, size_t size) {
   if (level == MICA_LOG_DEBUG) return;
   const char* prefix = level == MICA_LOG_WARNING ? "mica: warning: " : "mica: ";
   fmt::print(stderr, "{}{}\n", prefix, std::string_view(text, size));
+}
+
+// CLI11's own ranges print the bounds of a double.
+CLI::Validator whole_number(int64_t least) {
+  return {[least](std::string& text) -> std::string {
+            int64_t value = 0;
+            const auto [end, error] =
+                std::from_chars(text.data(), text.data() + text.size(), value);
+            if (error == std::errc() && end == text.data() + text.size() && value >= least)
+              return "";
+            return fmt::format("expected a whole number of {} or more, found '{}'", least, text);
+          },
+          ""};
 }
 
 void add_size(CLI::App& app, const std::string& name, int64_t& value, const std::string& help) {
@@ -93,11 +107,11 @@ void declare_sampling(CLI::App& app, SamplingOptions& options) {
   mica_generate_options_init(&values);
   app.add_option("-n,--max-tokens", values.max_tokens,
                  "Tokens to generate at most (default: until the context is full)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   app.add_option("--temp", values.temperature, "Temperature; 0 is greedy")
       ->check(CLI::Range(0.0, 100.0));
   app.add_option("--top-k", values.top_k, "Keep the k likeliest tokens; 0 keeps all")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   app.add_option("--top-p", values.top_p, "Keep the likeliest tokens of this total probability")
       ->check(CLI::Range(0.0, 1.0));
   app.add_option("--min-p", values.min_p,
@@ -111,7 +125,7 @@ void declare_sampling(CLI::App& app, SamplingOptions& options) {
   app.add_option("--presence-penalty", values.presence_penalty,
                  "Subtract this from tokens that occurred");
   app.add_option("--seed", values.seed, "Seed of the sampler (default: from the system)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
   app.add_option("--stop", options.stop, "Stop before this text; may be given several times")
       ->allow_extra_args(false);
   app.add_option("--logit-bias", options.bias,
@@ -168,6 +182,7 @@ std::string read_standard_input() {
   char piece[1 << 16];
   size_t size = 0;
   while ((size = std::fread(piece, 1, sizeof piece, stdin)) > 0) text.append(piece, size);
+  if (std::ferror(stdin)) throw api::Failure(MICA_RUNTIME, "standard input: cannot be read");
   return text;
 }
 

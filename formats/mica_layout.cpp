@@ -1,6 +1,7 @@
 #include "formats/mica_layout.h"
 
 #include <algorithm>
+#include <cstring>
 #include <fmt/format.h>
 
 #include "lib/base/error.h"
@@ -61,6 +62,11 @@ void check_dtype(const DType& dtype, std::string_view what) {
                   "{}, group {}, {} code bits, {} scale bytes, {} offset bytes",
                   what, dtype.type, static_cast<int>(dtype.layout), dtype.group, dtype.code_bits,
                   dtype.scale_bytes, dtype.offset_bytes));
+}
+
+bool begins_like_mica(Bytes file) {
+  return file.size() >= kMagic.size() &&
+         std::memcmp(file.data(), kMagic.data(), kMagic.size()) == 0;
 }
 
 }  // namespace mica

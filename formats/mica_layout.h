@@ -27,6 +27,9 @@ struct Region {
   uint64_t end() const { return offset + bytes; }
 };
 
+// Whether these bytes begin as a .mica file does.
+bool begins_like_mica(Bytes file);
+
 struct FileHeader {
   std::array<uint8_t, 8> magic = kMagic;
   uint32_t version = kFormatVersion;

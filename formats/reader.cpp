@@ -31,8 +31,7 @@ void check_multiple(uint64_t value, uint64_t alignment, const std::string& what)
 
 // FORMAT.md, "Header". Everything later relies on: a header whose checksum agrees, of this version.
 FileHeader read_header(Bytes file, const std::string& path) {
-  if (file.size() < kMagic.size() ||
-      !std::equal(kMagic.begin(), kMagic.end(), reinterpret_cast<const uint8_t*>(file.data()))) {
+  if (!begins_like_mica(file)) {
     fail(ErrorCode::kInvalidFile, "{}: expected a .mica file, found {}", path,
          describe_foreign_bytes(file));
   }

@@ -35,7 +35,8 @@ install_packages() {
 # build_mica [MESON SETUP OPTION...]: configures once, then builds the program and its module.
 build_mica() {
   [ -f build/build.ninja ] || meson setup build "$@" >&2
-  ninja -C build --quiet program >&2
+  say "Building (build/)"
+  ninja -C build ${CI:+--quiet} program >&2
 }
 
 # python_packages: a virtual environment with the pinned packages of tests/requirements.txt.

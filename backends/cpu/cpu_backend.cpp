@@ -1,5 +1,6 @@
 #include "backends/cpu/cpu_backend.h"
 
+#include <algorithm>
 #include <array>
 #include <new>
 
@@ -36,6 +37,17 @@ const float* pointer(View<const float> view) {
   return view.data();
 }
 
+// The least limits that both steps keep to.
+StepLimits cover(const StepLimits& a, const StepLimits& b) {
+  return {.tokens = std::max(a.tokens, b.tokens),
+          .logit_rows = std::max(a.logit_rows, b.logit_rows),
+          .input_cols = std::max(a.input_cols, b.input_cols),
+          .output_rows = std::max(a.output_rows, b.output_rows),
+          .heads = std::max(a.heads, b.heads),
+          .head_size = std::max(a.head_size, b.head_size),
+          .context = std::max(a.context, b.context)};
+}
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(ThreadPool& pool, const cpu::Kernels& kernels, Activations activations)
@@ -56,7 +68,13 @@ class CpuBackend final : public Backend {
   }
 
   uint64_t reserve(const StepLimits& limits) override {
-    return linear_.reserve(limits) + attention_.reserve(limits);
+    // Shared by all decoders of the backend: what an earlier one was promised stays.
+    const StepLimits grown = cover(limits_, limits);
+    if (grown != limits_) {
+      reserved_bytes_ = linear_.reserve(grown) + attention_.reserve(grown);
+      limits_ = grown;
+    }
+    return reserved_bytes_;
   }
 
   void require(const DType& dtype) override {
@@ -105,6 +123,8 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  StepLimits limits_;
+  uint64_t reserved_bytes_ = 0;
   ThreadPool& pool_;
   std::string isa_;
   cpu::LinearRunner linear_;

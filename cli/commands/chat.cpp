@@ -123,6 +123,7 @@ int run(Options& options) {
   if (!options.prompt_given && is_terminal(0)) return converse(options, session);
 
   const std::string prompt = options.prompt_given ? options.prompt : read_standard_input();
+  if (prompt.empty()) throw api::Failure(MICA_USAGE, "chat: expected a question, found none");
   const InterruptHandler on_interrupt([&] { session.cancel(); });
   const std::string json = Conversation(options, session).ask(prompt, stream);
   const int status = finish_output(stream, json);

@@ -21,7 +21,8 @@ struct Options {
 Json describe(const TensorRecord& tensor) {
   Json record = Json::object({
       {"name", tensor.name},
-      {"role", role_name(tensor.role)},
+      {"role",
+       role_name(tensor.role) ? Json(role_name(tensor.role)) : Json(static_cast<int>(tensor.role))},
       {"layer", tensor.layer == kNoLayer ? Json() : Json(tensor.layer)},
       {"dtype", dtype_name(tensor.dtype)},
       {"group", int64_t{tensor.dtype.group}},

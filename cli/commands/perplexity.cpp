@@ -76,7 +76,7 @@ std::function<int()> declare(CLI::App& app) {
       ->type_name("FILE");
   app.add_option("-c,--ctx", options->context, "Tokens in a window")->check(CLI::Range(8, 1 << 20));
   app.add_option("--windows", options->windows, "Windows to score (default: all)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   app.add_option("--kl-base", options->kl_base, "Compare with the logits of this base file")
       ->type_name("FILE");
   app.add_option("--save-kl-base", options->save_kl_base, "Write the logits to a base file")

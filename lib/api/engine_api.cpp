@@ -143,17 +143,18 @@ mica_status mica_model_info(const mica_model* model, mica_text* json, mica_error
 mica_status mica_tokenize(const mica_model* model, const char* text, size_t size, uint32_t flags,
                           mica_ids* ids, mica_error* error) {
   return guarded(error, [&] {
+    required(ids, "ids") = {nullptr, 0};
+    const LoadedModel& loaded = *required(model, "model").model;
+    const EncodeOptions options{.match_added_tokens = (flags & MICA_PLAIN) == 0,
+                                .add_special_tokens = (flags & MICA_NO_SPECIAL) == 0};
     const std::vector<TokenId> found =
-        required(model, "model")
-            .model->tokenizer()
-            .encode(text_of(text, size, "text"),
-                    {.match_added_tokens = (flags & MICA_PLAIN) == 0,
-                     .add_special_tokens = (flags & MICA_NO_SPECIAL) == 0});
+        loaded.tokenizer().encode(text_of(text, size, "text"), options);
+    loaded.file().check();  // a file cut meanwhile reads as zeros
     auto* copy =
         static_cast<int32_t*>(std::malloc(std::max<size_t>(1, found.size()) * sizeof(int32_t)));
     if (!copy) throw std::bad_alloc();
     std::copy(found.begin(), found.end(), copy);
-    required(ids, "ids") = {copy, found.size()};
+    *ids = {copy, found.size()};
   });
 }
 
@@ -161,9 +162,10 @@ mica_status mica_detokenize(const mica_model* model, const int32_t* ids, size_t 
                             uint32_t flags, mica_text* text, mica_error* error) {
   return guarded(error, [&] {
     if (!ids && count > 0) fail_argument("ids");
-    const std::string result = required(model, "model")
-                                   .model->tokenizer()
-                                   .decode({ids, count}, (flags & MICA_NO_SPECIAL) != 0);
+    const LoadedModel& loaded = *required(model, "model").model;
+    const std::string result =
+        loaded.tokenizer().decode({ids, count}, (flags & MICA_NO_SPECIAL) != 0);
+    loaded.file().check();
     hand_out(result, &required(text, "text"));
   });
 }

@@ -64,11 +64,10 @@ Json describe(const GenerateResult& result, const LoadedModel& model) {
                        {"timings", std::move(timings)}});
 }
 
-// Runs one generation over `prompt` with the session's cancel flag armed.
+// Runs one generation over `prompt` until the session's cancel flag is set.
 void run(mica_session& session, const std::vector<TokenId>& prompt,
          const mica_generate_options* given, mica_token_callback callback, void* user,
          mica_text* json) {
-  session.cancel = false;
   const auto options =
       options_or_default(given, &mica_generate_options_init, "mica_generate_options");
   const GenerateResult result =
@@ -128,6 +127,7 @@ mica_status mica_generate(mica_session* session, const char* prompt, size_t size
                           void* user, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
     mica_session& target = required(session, "session");
+    target.cancel = false;
     const std::vector<TokenId> ids = encode_prompt(
         target.session.model(), text_of(prompt, size, "prompt"), (flags & MICA_PLAIN) != 0);
     run(target, ids, options, callback, user, json);
@@ -139,6 +139,7 @@ mica_status mica_chat(mica_session* session, const char* messages, size_t size,
                       void* user, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
     mica_session& target = required(session, "session");
+    target.cancel = false;
     const LoadedModel& model = target.session.model();
     const ChatRequest request{.messages =
                                   Json::parse(text_of(messages, size, "messages"), "messages")};

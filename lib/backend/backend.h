@@ -130,6 +130,8 @@ struct StepLimits {
   int64_t heads = 0;
   int64_t head_size = 0;
   int64_t context = 0;  // positions
+
+  bool operator==(const StepLimits&) const = default;
 };
 
 // Memory of a backend; freed with the object, which must not outlive the backend.
@@ -147,7 +149,8 @@ class Backend {
 
   // Zeroed, aligned to 256 bytes. Throws std::bad_alloc.
   virtual std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) = 0;
-  // Makes room for steps up to `limits`; returns the scratch bytes now held.
+  // Makes room for steps up to `limits`, besides those reserved before; returns the scratch bytes now
+  // held.
   virtual uint64_t reserve(const StepLimits& limits) = 0;
   // Throws Error(kUnsupported) naming the type when weights of `dtype` cannot be used.
   virtual void require(const DType& dtype) = 0;

@@ -7,6 +7,8 @@
 #include <sys/statvfs.h>
 
 #include "formats/importer.h"
+#include "formats/mica_layout.h"
+#include "formats/sniff.h"
 #include "formats/writer.h"
 #include "lib/base/error.h"
 #include "lib/model/architecture.h"
@@ -42,11 +44,22 @@ Json metadata_of(const ImportedModel& model, const ConvertOptions& options, cons
   return metadata;
 }
 
+// A conversion replaces its own results, not a part of the source or what else a name may hold.
+void require_replaceable(const std::string& output) {
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(output, ignored)) return;
+  const MappedFile file = MappedFile::open(output, LoadMode::kMap);
+  if (file.bytes().empty() || begins_like_mica(file.bytes())) return;
+  throw Error(ErrorCode::kUsage, output + ": expected a .mica file to replace or none, found " +
+                                     std::string(describe_foreign_bytes(file.bytes())));
+}
+
 void check_destination(const std::string& source, const std::string& output, uint64_t bytes) {
   std::error_code ignored;
   if (std::filesystem::equivalent(source, output, ignored)) {
     throw Error(ErrorCode::kUsage, fmt::format("{}: the output is the source itself", output));
   }
+  require_replaceable(output);
   const std::filesystem::path folder = std::filesystem::absolute(output).parent_path();
   struct statvfs space {};
   // Where nothing can be stored at all, the writer will say what is wrong.

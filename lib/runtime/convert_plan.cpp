@@ -44,17 +44,17 @@ DType fit_group(const DType& wanted, int64_t cols) {
 }
 
 DType wanted_dtype(const SourceTensor& tensor, const ConvertOptions& options) {
+  if (is_head(tensor.role) && !options.embedding_quant.empty()) {
+    return parse_dtype(options.embedding_quant);
+  }
   if (options.quant == "keep") {
     if (const WeightType* type = carrying_type(tensor.grid)) {
       return make_dtype(*type, tensor.grid.group);
     }
     if (!tensor.is_float()) return parse_dtype("q8g32");
-    return parse_dtype(!is_head(tensor.role)             ? "q4g32"
-                       : options.embedding_quant.empty() ? "q8g32"
-                                                         : options.embedding_quant);
+    return parse_dtype(is_head(tensor.role) ? "q8g32" : "q4g32");
   }
   if (!is_head(tensor.role)) return parse_dtype(options.quant);
-  if (!options.embedding_quant.empty()) return parse_dtype(options.embedding_quant);
   return is_panel_type(parse_dtype(options.quant)) ? parse_dtype("q8g32")
                                                    : parse_dtype(options.quant);
 }

@@ -245,6 +245,12 @@ EvaluateResult evaluate(const LoadedModel& model, std::string_view text,
   std::optional<KlBaseFile> base;
   if (!options.kl_base.empty()) base.emplace(options.kl_base, vocabulary);
   EvaluationWindows windows = base ? base->windows() : cut_text(model, text, options.context);
+  if (windows.context > model.config().context_length) {
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("{}: expected windows of at most {} tokens, the model's context, found {}",
+                    options.kl_base, model.config().context_length, windows.context));
+  }
   if (options.windows > 0 && options.windows < windows.count()) {
     windows.tokens.resize(options.windows * windows.context);
   }

@@ -64,9 +64,10 @@ FinishReason continue_text(Session& session, Sampler& sampler, TextOut& out,
   while (options.max_tokens < 0 || std::ssize(tokens) < options.max_tokens) {
     const TokenId id = sampler.sample(session.logits());
     tokens.push_back(id);
-    const bool goes_on = out.push(id);
     const bool ended = std::find(eos.begin(), eos.end(), id) != eos.end();
-    if (out.stopped() || (ended && !options.ignore_eos)) return FinishReason::kStop;
+    if (ended && !options.ignore_eos) return FinishReason::kStop;
+    const bool goes_on = out.push(id);
+    if (out.stopped()) return FinishReason::kStop;
     if (!goes_on) return FinishReason::kCancelled;
     if (std::ssize(tokens) == options.max_tokens) break;
     if (std::ssize(session.ids()) == session.context()) {
@@ -119,7 +120,8 @@ GenerateResult generate(Session& session, std::span<const TokenId> prompt,
   sampler.see_prompt(prompt);
   result.finish_reason = complete ? continue_text(session, sampler, out, options, result.tokens)
                                   : FinishReason::kCancelled;
-  out.flush();
+  if (result.finish_reason != FinishReason::kCancelled) out.flush();
+  session.model().file().check();  // the last token's text came from the map
   result.decode_seconds = decode.seconds();
   return result;
 }

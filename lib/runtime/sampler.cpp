@@ -80,12 +80,13 @@ void Sampler::see_prompt(std::span<const int32_t> ids) {
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
-  for (size_t i = 0; i < logits_.size(); ++i) {
-    // Finite or -infinity from here on.
-    logits_[i] =
-        std::isnan(logits[i]) ? -kInfinity : std::min(logits[i], std::numeric_limits<float>::max());
-  }
+  // Finite or -infinity, before and after the penalties.
+  const auto tame = [](float logit) {
+    return std::isnan(logit) ? -kInfinity : std::min(logit, std::numeric_limits<float>::max());
+  };
+  std::transform(logits.begin(), logits.end(), logits_.begin(), tame);
   penalize(logits_);
+  std::transform(logits_.begin(), logits_.end(), logits_.begin(), tame);
   const auto first = std::max_element(logits_.begin(), logits_.end());
   if (!(*first > -kInfinity)) {
     throw Error(ErrorCode::kRuntime,

@@ -15,6 +15,11 @@ size_t previous_character(std::string_view text, size_t end) {
   return end;
 }
 
+// Whether no character of `text`, which is UTF-8, reaches across `offset`.
+bool is_boundary(std::string_view text, size_t offset) {
+  return offset >= text.size() || (static_cast<uint8_t>(text[offset]) & 0xc0) != 0x80;
+}
+
 bool word_ends_at(std::string_view text, size_t end) {
   return end > 0 && is_word_character(decode_utf8(text, previous_character(text, end)).value);
 }
@@ -86,6 +91,7 @@ std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::find(
     }
     const uint8_t byte = static_cast<uint8_t>(text[position]);
     if (!(first_bytes_[byte >> 3] >> (byte & 7) & 1)) continue;
+    if (!is_boundary(text, position)) continue;  // a damaged image's token may begin with any byte
     const size_t limit = plain.empty() ? text.size() : std::min(plain.front().begin, text.size());
     if (const std::optional<Match> match = longest_at(text, position, limit)) return match;
   }
@@ -101,7 +107,7 @@ std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::longest_at(std::strin
   for (size_t depth = 0; low < high; ++depth) {
     const AddedToken first = image_.added(list_, low);
     if (depth > 0 && first.text.size() == depth) {
-      best = Match{{begin, begin + depth}, first};
+      if (is_boundary(text, begin + depth)) best = Match{{begin, begin + depth}, first};
       ++low;
     }
     if (begin + depth == limit) break;

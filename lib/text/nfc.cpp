@@ -37,7 +37,7 @@ class Normalizer {
       const CodePoint point = decode_utf8(text_, offset);
       if (begins_run(point.value)) {
         start = offset;
-        offset += static_cast<size_t>(point.bytes);
+        offset += static_cast<size_t>(std::max(1, point.bytes));
         continue;
       }
       const size_t end = end_of_run(offset);

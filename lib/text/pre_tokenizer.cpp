@@ -122,6 +122,10 @@ void PreTokenizer::add(const ComponentView& component) {
     throw Error(ErrorCode::kInvalidFile,
                 fmt::format("{}: a split string is empty, expected a character at least", name_));
   }
+  if (find_invalid_utf8(component.text) != kValid) {
+    throw Error(ErrorCode::kInvalidFile,
+                fmt::format("{}: a split string or pattern is not UTF-8", name_));
+  }
   steps_.push_back(
       {component,
        is_pattern ? std::make_unique<SplitPattern>(std::string(component.text), name_) : nullptr});

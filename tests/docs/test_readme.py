@@ -30,6 +30,7 @@ def main():
         os.mkdir(f"{folder}/models")
         os.symlink(gguf, f"{folder}/models/{os.path.basename(gguf)}")
         os.symlink(f"{ROOT}/README.md", f"{folder}/README.md")
+        # Each command has a shell of its own, so the PATH of the block's first line is set here.
         environment = dict(os.environ, PATH=os.path.dirname(program) + ":" + os.environ["PATH"])
         for command, shown in console_commands(open(f"{ROOT}/README.md", encoding="utf-8").read()):
             done = subprocess.run(command, shell=True, cwd=folder, env=environment,
