@@ -149,8 +149,8 @@ class Backend {
 
   // Zeroed, aligned to 256 bytes. Throws std::bad_alloc.
   virtual std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) = 0;
-  // Makes room for steps up to `limits`, besides those reserved before; returns the scratch bytes now
-  // held.
+  // Makes room for steps up to `limits`, besides those reserved before; returns the scratch bytes
+  // now held.
   virtual uint64_t reserve(const StepLimits& limits) = 0;
   // Throws Error(kUnsupported) naming the type when weights of `dtype` cannot be used.
   virtual void require(const DType& dtype) = 0;
