@@ -206,6 +206,8 @@ const std::vector<BadFile> kBadRecords = {
      record_edit(kQ0, [](FileRecord& r) { r.layout = 2; })},
     {"code-bits-zero", ErrorCode::kInvalidFile, "fields agree",
      record_edit(kQ0, [](FileRecord& r) { r.type = 77, r.code_bits = 0; })},
+    {"scale-bytes-too-many", ErrorCode::kInvalidFile, "fields agree",
+     record_edit(kQ0, [](FileRecord& r) { r.type = 77, r.scale_bytes = 5; })},
     {"code-bits-of-a-known-type", ErrorCode::kInvalidFile, "fields agree",
      record_edit(kQ0, [](FileRecord& r) { r.code_bits = 8; })},
     {"group-of-a-known-type", ErrorCode::kInvalidFile, "fields agree",
@@ -237,6 +239,9 @@ const std::vector<BadFile> kBadRecords = {
      record_edit(kEmbedding, [](FileRecord& r) { r.offset -= 256; })},
     {"offset-behind-weights", ErrorCode::kInvalidFile, "expected a place inside bytes 65536 to",
      record_edit(kQ0, [](FileRecord& r) { r.offset = UINT64_MAX & ~uint64_t{255}; })},
+    {"tensor-longer-than-weights", ErrorCode::kInvalidFile,
+     "'output_norm': expected a place inside",
+     header_edit([](FileHeader& h) { h.weights.bytes -= 1; })},
     {"tensors-overlap", ErrorCode::kInvalidFile, "(overlap)",
      [](FileImage& file) {
        FileRecord norm = file.record(kNorm0);

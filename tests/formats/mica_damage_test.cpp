@@ -80,6 +80,21 @@ TEST_CASE("wrong bytes of a file of four segments are found and named") {
   check_every_byte(FileImage::of_model(tiny_model_specs()), 61);
 }
 
+TEST_CASE("bytes behind the metadata are padding") {
+  FileImage file = FileImage::of_model(one_segment_specs());
+  FileHeader header = file.header();
+  header.file_bytes += 2;
+  file.editable().resize(header.file_bytes);
+  file.set_header(header);
+  file.seal();
+  const auto damage = [&] {
+    return MicaFile::open(MappedFile::borrow(file.bytes(), "x.mica")).find_damage({});
+  };
+  CHECK(damage().empty());
+  file.editable().back() = std::byte{1};
+  CHECK(damage() == std::vector<std::string>{"padding at the end"});
+}
+
 TEST_CASE("several damages are all named, in the order of the file") {
   FileImage file = FileImage::of_model(tiny_model_specs());
   const FileHeader header = file.header();
