@@ -32,6 +32,23 @@ const FilterEntry* find_filter(std::string_view name) {
   return look_up(name);
 }
 
+Value generator(const std::function<Values()>& make) {
+  Iterator::Next next;
+  int nesting = 0;
+  try {
+    Values values = make();
+    for (const Value& value : values) nesting = std::max(nesting, value.nesting());
+    next = [values = std::move(values), at = size_t{0}](Value& value) mutable {
+      if (at == values.size()) return false;
+      value = values[at++];
+      return true;
+    };
+  } catch (const Failure& failure) {
+    next = [failure](Value&) -> bool { throw failure; };
+  }
+  return Value(std::make_shared<Iterator>(std::move(next), nesting));
+}
+
 bool is_filter_name(std::string_view name) {
   return is_refused(name) || look_up(name);
 }

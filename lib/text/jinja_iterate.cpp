@@ -12,7 +12,9 @@ Iterator::Next over_text(Budget& budget, TextPtr text) {
   return [&budget, text = std::move(text), at = size_t{0}](Value& value) mutable {
     if (at == text->bytes.size()) return false;
     const size_t end = at + character_at(text->bytes, at).bytes;
-    value = Value(sub_text(budget, *text, at, end));
+    Text character = sub_text(budget, *text, at, end);
+    character.safe = false;
+    value = Value(std::move(character));
     at = end;
     return true;
   };

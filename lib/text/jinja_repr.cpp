@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/utf8.h"
+#include "lib/text/jinja_evaluator.h"
 #include "lib/text/jinja_unicode.h"
 #include "lib/text/jinja_value.h"
 
@@ -73,6 +74,8 @@ class Repr {
         return add_range(value.as<Range>());
       case Type::kDictView:
         return add_view(value.as<DictView>());
+      case Type::kMacro:
+        return out_.append(fmt::format("<Macro '{}'>", value.as<Macro>().definition.name));
       default:
         return out_.append(fmt::format("<{} object>", type_name(value)));
     }

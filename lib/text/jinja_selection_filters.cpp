@@ -157,21 +157,16 @@ Value sort(Evaluator& evaluator, Bound& arguments) {
 
 Value unique(Evaluator& evaluator, Bound& arguments) {
   const AttributeGetter getter(arguments[2], !arguments.flag(1));
-  Entries seen;
-  auto out = std::make_shared<Values>();
-  int nesting = 0;
-  for (auto& [key, value] : with_keys(evaluator, arguments[0], getter)) {
-    if (find_entry(evaluator.budget, seen, key)) continue;
-    seen.emplace_back(key, Value());
-    nesting = std::max(nesting, value.nesting());
-    out->push_back(value);
-  }
-  const auto next = [out, at = size_t{0}](Value& value) mutable {
-    if (at == out->size()) return false;
-    value = (*out)[at++];
-    return true;
-  };
-  return Value(std::make_shared<Iterator>(next, nesting));
+  return generator([&] {
+    Entries seen;
+    Values out;
+    for (auto& [key, value] : with_keys(evaluator, arguments[0], getter)) {
+      if (find_entry(evaluator.budget, seen, key)) continue;
+      seen.emplace_back(key, Value());
+      out.push_back(value);
+    }
+    return out;
+  });
 }
 
 template <bool greatest>

@@ -8,18 +8,6 @@
 namespace mica::jinja {
 namespace {
 
-// Values that are known already, as the generator that jinja2 has in their place.
-Value generator(Values values) {
-  int nesting = 0;
-  for (const Value& value : values) nesting = std::max(nesting, value.nesting());
-  const auto next = [values = std::move(values), at = size_t{0}](Value& value) mutable {
-    if (at == values.size()) return false;
-    value = values[at++];
-    return true;
-  };
-  return Value(std::make_shared<Iterator>(next, nesting));
-}
-
 Value attribute_of(Evaluator& evaluator, Bound& arguments) {
   const Value found = evaluator.own_attribute(arguments[0], arguments.string(1)->bytes);
   if (!found.is_missing()) return found;
@@ -27,13 +15,13 @@ Value attribute_of(Evaluator& evaluator, Bound& arguments) {
                                       arguments[1].text().bytes));
 }
 
-Value batch(Evaluator& evaluator, Bound& arguments) {
+Values batches(Evaluator& evaluator, const Bound& arguments) {
   const int64_t size = arguments.integer(1, 0);
-  Values batches;
+  Values out;
   Values current;
   for (Value& value : to_values(evaluator.budget, arguments[0])) {
     if (static_cast<int64_t>(current.size()) == size) {
-      batches.push_back(make_list(std::exchange(current, {})));
+      out.push_back(make_list(std::exchange(current, {})));
     }
     current.push_back(std::move(value));
   }
@@ -42,28 +30,35 @@ Value batch(Evaluator& evaluator, Bound& arguments) {
       evaluator.budget.charge(1);
       current.push_back(arguments[2]);
     }
-    batches.push_back(make_list(std::move(current)));
+    out.push_back(make_list(std::move(current)));
   }
-  return generator(std::move(batches));
+  return out;
 }
 
-Value slice(Evaluator& evaluator, Bound& arguments) {
+Values slices(Evaluator& evaluator, const Bound& arguments) {
   const Values items = to_values(evaluator.budget, arguments[0]);
-  const int64_t slices = arguments.integer(1, 0);
-  if (slices == 0) fail("slice() needs a number of slices that is not zero");
+  const int64_t count = arguments.integer(1, 0);
+  if (count == 0) fail("slice() needs a number of slices that is not zero");
   Values out;
   const auto length = static_cast<int64_t>(items.size());
   int64_t at = 0;
-  for (int64_t i = 0; i < slices; ++i) {
+  for (int64_t i = 0; i < count; ++i) {
     evaluator.budget.charge(1);
-    const bool has_extra = i < length % slices;
-    const int64_t end = at + length / slices + (has_extra ? 1 : 0);
+    const bool has_extra = i < length % count;
+    const int64_t end = at + length / count + (has_extra ? 1 : 0);
     Values part(items.begin() + at, items.begin() + end);
     if (arguments.has_value(2) && !has_extra) part.push_back(arguments[2]);
     out.push_back(make_list(std::move(part)));
     at = end;
   }
-  return generator(std::move(out));
+  return out;
+}
+
+Value batch(Evaluator& evaluator, Bound& arguments) {
+  return generator([&] { return batches(evaluator, arguments); });
+}
+Value slice(Evaluator& evaluator, Bound& arguments) {
+  return generator([&] { return slices(evaluator, arguments); });
 }
 
 Value preset(Evaluator&, Bound& arguments) {
@@ -114,18 +109,20 @@ Value last(Evaluator& evaluator, Bound& arguments) {
 Value reverse(Evaluator& evaluator, Bound& arguments) {
   const Value& value = arguments[0];
   if (value.is(Type::kString)) return evaluator.slice(value, Value(), Value(), Value(int64_t{-1}));
-  if (length_of(value) >= 0) return generator(backwards(evaluator, value));
+  if (length_of(value) >= 0) return generator([&] { return backwards(evaluator, value); });
   Values items = to_values(evaluator.budget, value);
   std::reverse(items.begin(), items.end());
   return make_list(std::move(items));
 }
 
 Value items(Evaluator& evaluator, Bound& arguments) {
-  const Value& value = arguments[0];
-  if (value.is(Type::kUndefined)) return generator({});
-  if (!value.is(Type::kDict)) fail(fmt::format("items() needs a dict, not {}", type_name(value)));
-  const auto view = std::make_shared<DictView>(value.object(), DictView::Part::kItems);
-  return generator(to_values(evaluator.budget, Value(view)));
+  return generator([&] {
+    const Value& value = arguments[0];
+    if (value.is(Type::kUndefined)) return Values();
+    if (!value.is(Type::kDict)) fail(fmt::format("items() needs a dict, not {}", type_name(value)));
+    const auto view = std::make_shared<DictView>(value.object(), DictView::Part::kItems);
+    return to_values(evaluator.budget, Value(view));
+  });
 }
 
 Value join(Evaluator& evaluator, Bound& arguments) {

@@ -134,11 +134,11 @@ Value truncate(Evaluator& evaluator, Bound& arguments) {
   const auto end_length = static_cast<int64_t>(count_characters(end.bytes));
   if (length < end_length) fail("truncate() has a length below that of its end");
   if (leeway < 0) fail("truncate() has a leeway below zero");
-  if (arguments[0].is(Type::kUndefined)) return arguments[0];
+  const Value& value = arguments[0];
+  if (value.is(Type::kString)) evaluator.budget.charge_characters(value.text().bytes.size());
+  const int64_t size = length_of(value);
+  if (size >= 0 && size - leeway <= length) return value;  // whatever it is
   const TextPtr text = arguments.string(0);
-  evaluator.budget.charge_characters(text->bytes.size());
-  const auto characters = static_cast<int64_t>(count_characters(text->bytes));
-  if (characters - leeway <= length) return Value(text);
   size_t cut = offset_of(text->bytes, static_cast<size_t>(length - end_length));
   if (!arguments.flag(2)) {
     const size_t space = find_last_bytes(evaluator.budget, text->bytes, " ", cut);

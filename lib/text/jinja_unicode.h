@@ -26,7 +26,7 @@ bool is_space(char32_t c);
 bool is_alpha(char32_t c);
 bool is_decimal(char32_t c);
 bool is_digit_character(char32_t c);  // str.isdigit(): decimal digits, superscripts and the like
-bool is_numeric(char32_t c);
+bool is_numeric(char32_t c);          // without the ideographs that are numerals
 bool is_alnum(char32_t c);
 bool is_upper(char32_t c);
 bool is_lower(char32_t c);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "tests/support/error_of.h"
+#include "tests/support/failing_new.h"
 
 namespace mica {
 namespace {
@@ -198,6 +199,40 @@ TEST_CASE("raise_exception refuses the conversation in the template's own words"
 
 TEST_CASE("a template that is not UTF-8 is refused") {
   CHECK(failure("\xff").message() == "chat template: line 1: the template is not UTF-8");
+}
+
+// A bit of everything, so that cutting it or running out of memory in it meets every part.
+const char* const kEverything = R"({%- set ns = namespace(n=0, l=[]) %}
+{#- comment -#}
+{% macro show(m, sep=', ') %}{{ m.role ~ sep }}{{ caller(m) if caller }}{{ kwargs }}{% endmacro %}
+{% for m in messages[::-1] if m.content is string %}
+{%- set ns.n = ns.n + loop.index0 * 2 ** 3 %}
+{% call(x) show(m, key='v') %}[{{ x.content | trim | replace('a', 'b') }}]{% endcall %}
+{{ loop.cycle('a', 'b') }}{{ loop.previtem.role if loop.previtem }}{{ m | tojson(indent=2) }}
+{% else %}none{% endfor %}
+{% filter upper %}{{ '%s-%05.1f' % ('x', ns.n) }}{{ '{:>5}'.format(1) }}{% endfilter %}
+{% set text %}{{ messages | map(attribute='role') | join }}{% endset %}
+{{ text.split('e') | sort | unique | list }}{{ dict(a=1, **{'b': (1, 2)}) }}{{ [1, 2.5, none][1:] }}
+{% raw %}{{ raw }}{% endraw %}{% with a = 1 %}{{ a in [1] and not false }}{% endwith %}
+{% if text is defined and text[0] == 'u' %}{{ text | groupby(0) }}{% elif 1 %}x{% endif %})";
+
+TEST_CASE("a template cut anywhere renders or is an Error") {
+  const std::string whole = kEverything;
+  int rendered = 0;
+  for (size_t size = 0; size <= whole.size(); ++size) {
+    try {
+      render(std::string_view(whole).substr(0, size), chat(" aa "));
+      ++rendered;
+    } catch (const Error&) {
+    }
+  }
+  CHECK(rendered > 20);
+  CHECK_NOTHROW(render(whole, chat(" aa ")));
+}
+
+TEST_CASE("running out of memory leaves nothing behind") {
+  const Json context = chat(" aa ");
+  CHECK(testing::fail_each_allocation([&] { render(kEverything, context); }) > 500);
 }
 
 TEST_CASE("one template renders from several threads at once") {
