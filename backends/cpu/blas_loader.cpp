@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include "backends/cpu/cpu_backend.h"
 #include "lib/base/error.h"
 
 namespace mica::cpu {
@@ -109,3 +110,12 @@ LoadedBlas load_blas(const CpuFeatures& cpu) {
 }
 
 }  // namespace mica::cpu
+
+namespace mica {
+
+std::string describe_blas() {
+  const cpu::LoadedBlas blas = cpu::load_blas(cpu::read_cpu_features());
+  return std::string("OpenBLAS ") + blas.functions->core_name() + " (" + blas.path + ")";
+}
+
+}  // namespace mica

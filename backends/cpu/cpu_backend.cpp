@@ -33,12 +33,8 @@ class HostBuffer final : public DeviceBuffer {
   uint64_t bytes_;
 };
 
-const float* pointer(View<const float> view) {
-  return view.data();
-}
-
-// The least limits that both steps keep to.
-StepLimits cover(const StepLimits& a, const StepLimits& b) {
+// Room is never taken back: it may have been promised to another session.
+StepLimits larger(const StepLimits& a, const StepLimits& b) {
   return {.tokens = std::max(a.tokens, b.tokens),
           .logit_rows = std::max(a.logit_rows, b.logit_rows),
           .input_cols = std::max(a.input_cols, b.input_cols),
@@ -46,6 +42,10 @@ StepLimits cover(const StepLimits& a, const StepLimits& b) {
           .heads = std::max(a.heads, b.heads),
           .head_size = std::max(a.head_size, b.head_size),
           .context = std::max(a.context, b.context)};
+}
+
+const float* pointer(View<const float> view) {
+  return view.data();
 }
 
 class CpuBackend final : public Backend {
@@ -68,11 +68,10 @@ class CpuBackend final : public Backend {
   }
 
   uint64_t reserve(const StepLimits& limits) override {
-    // Shared by all decoders of the backend: what an earlier one was promised stays.
-    const StepLimits grown = cover(limits_, limits);
-    if (grown != limits_) {
-      reserved_bytes_ = linear_.reserve(grown) + attention_.reserve(grown);
-      limits_ = grown;
+    const StepLimits wanted = larger(limits_, limits);
+    if (wanted != limits_) {
+      reserved_bytes_ = linear_.reserve(wanted) + attention_.reserve(wanted);
+      limits_ = wanted;
     }
     return reserved_bytes_;
   }
@@ -123,12 +122,12 @@ class CpuBackend final : public Backend {
   }
 
  private:
-  StepLimits limits_;
-  uint64_t reserved_bytes_ = 0;
   ThreadPool& pool_;
   std::string isa_;
   cpu::LinearRunner linear_;
   cpu::AttentionRunner attention_;
+  StepLimits limits_;
+  uint64_t reserved_bytes_ = 0;
 };
 
 }  // namespace

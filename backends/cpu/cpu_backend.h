@@ -26,6 +26,11 @@ std::vector<IsaInfo> cpu_isas();
 // machine lacks, Error(kUsage) for a name that is not known.
 std::string choose_isa(std::string_view requested);
 
+// What products with f32, f16 and bf16 weights of many tokens run on: loads the BLAS module and
+// gives "OpenBLAS SkylakeX (/usr/lib/mica/mica-blas.so)". Throws Error(kRuntime) where there is
+// none.
+std::string describe_blas();
+
 struct CpuBackendOptions {
   std::string isa = "auto";
   Activations activations = Activations::kInt8;
