@@ -3,10 +3,10 @@
 
     compare_gguf.py IMPORT_TOOL
 
-For each of the eleven tensor types a model with random blocks is written by gguf.GGUFWriter; floats and
-grids of the importer must equal gguf.dequantize, query and key rows put back in order. The same for
-the file that MICA_DEMO_GGUF names, if it is set. The tokenizer.json made of the file's keys must be
-one that PyPI's tokenizers takes and that gives each token the file's id. Without the packages the
+For each of the eleven tensor types a model with random blocks is written by gguf.GGUFWriter; floats
+and grids of the importer must equal gguf.dequantize, query and key rows put back in order. The same
+for the file that MICA_DEMO_GGUF names, if it is set. The tokenizer.json made of its keys must
+be one that tokenizers takes and that gives each token the id of the file. Without the packages the
 test is skipped (77).
 """
 import json
@@ -108,7 +108,8 @@ def compare(tool, path):
     reader = gguf.GGUFReader(path)
     tensors = {tensor.name: tensor for tensor in reader.tensors}
     permuted = model["config"]["architecture"] == "llama"
-    streams = {mode: subprocess.Popen([tool, mode, path], stdout=subprocess.PIPE) for mode in ("floats", "grid")}
+    streams = {mode: subprocess.Popen([tool, mode, path], stdout=subprocess.PIPE)
+               for mode in ("floats", "grid")}
     weights = 0
     for tensor in model["tensors"]:
         source = tensors.pop(tensor["source_name"])
@@ -117,8 +118,9 @@ def compare(tool, path):
             heads = model["config"]["heads"]
         if permuted and ".attn_k." in source.name:
             heads = model["config"]["kv_heads"]
-        expected = gguf.dequantize(source.data, source.tensor_type)
-        expected = in_order(expected.reshape(tuple(int(n) for n in source.shape[::-1])), source.name, heads)
+        shape = tuple(int(n) for n in source.shape[::-1])
+        expected = gguf.dequantize(source.data, source.tensor_type).reshape(shape)
+        expected = in_order(expected, source.name, heads)
         expected = np.ascontiguousarray(expected, dtype=np.float32).reshape(-1).view(np.uint32)
         has_grid = source.tensor_type.name in GRIDS and len(source.shape) > 1
         assert (tensor["grid_bits"] > 0) == has_grid, tensor

@@ -4,9 +4,8 @@
     compare_safetensors.py IMPORT_TOOL
 
 Models written by safetensors, in one file and in shards, must give the floats they were made of. Of
-thousands of damaged headers the two readers must take the same ones, with the same tensors.
-Without the packages the test is
-skipped (77).
+thousands of damaged headers the two readers must take the same ones, with the same tensors. Without
+the packages the test is skipped (77).
 """
 import json
 import os
@@ -54,7 +53,8 @@ def random_tensor(random, kind, shape):
         data = random.standard_normal(shape).astype(np.float16)
         values = data.astype(np.float32)
     else:
-        values = random.standard_normal(shape, dtype=np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
+        values = random.standard_normal(shape, dtype=np.float32).view(np.uint32)
+        values &= np.uint32(0xFFFF0000)
         data = (values >> 16).astype(np.uint16)
         values = values.view(np.float32)
     dtype = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}[kind]
@@ -73,8 +73,8 @@ def write_model(folder, kind, shards, random):
     """Returns the floats by name."""
     os.makedirs(folder)
     config = {"architectures": ["LlamaForCausalLM"], "hidden_size": D, "intermediate_size": F,
-              "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "num_hidden_layers": LAYERS,
-              "vocab_size": VOCABULARY, "max_position_embeddings": 64}
+              "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS,
+              "num_hidden_layers": LAYERS, "vocab_size": VOCABULARY, "max_position_embeddings": 64}
     with open(os.path.join(folder, "config.json"), "w") as file:
         json.dump(config, file)
     files = [{} for _ in range(shards)]
@@ -98,7 +98,8 @@ def compare_model(tool, folder, floats):
     assert len(model["tensors"]) == len(floats)
     for tensor in model["tensors"]:
         expected = floats.pop(tensor["source_name"]).reshape(-1)
-        assert np.array_equal(found[:expected.size], expected), f"{folder}: {tensor['source_name']} differs"
+        equal = np.array_equal(found[:expected.size], expected)
+        assert equal, f"{folder}: {tensor['source_name']} differs"
         found = found[expected.size:]
     assert found.size == 0
 
@@ -109,7 +110,8 @@ def damaged(random, header, data):
     for _ in range(random.integers(1, 3)):
         at = int(random.integers(0, len(text)))
         if random.random() < 0.5:
-            numbers = [i for i in range(1, len(text)) if chr(text[i]).isdigit() and chr(text[i - 1]) in "[,"]
+            numbers = [i for i in range(1, len(text))
+                       if chr(text[i]).isdigit() and chr(text[i - 1]) in "[,"]
             at = int(random.choice(numbers)) if numbers else at
         choices = b'{}[]",:0123456789-.e FUIB' if random.random() < 0.8 else bytes(range(256))
         text[at:at + int(random.integers(0, 2))] = bytes([random.choice(list(choices))])
@@ -142,8 +144,10 @@ def compare_damaged(tool, folder, random):
         assert expected.keys() == result["tensors"].keys(), content
         for name, tensor in expected.items():
             found = result["tensors"][name]
-            assert found["shape"] == list(tensor["shape"]) and found["dtype"] == tensor["dtype"], content
-            assert content[found["begin"]:found["begin"] + found["bytes"]] == bytes(tensor["data"]), content
+            assert found["shape"] == list(tensor["shape"]), content
+            assert found["dtype"] == tensor["dtype"], content
+            data = content[found["begin"]:found["begin"] + found["bytes"]]
+            assert data == bytes(tensor["data"]), content
         both += 1
     print(f"{len(files)} damaged files: {both} taken by both")
     assert both > 50
