@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "lib/model/decoder.h"
@@ -28,6 +29,16 @@ class Session {
   // Throws Error(kUsage) for options out of range, Error(kDoesNotFit) when the memory available now
   // cannot hold the whole context.
   Session(std::shared_ptr<const LoadedModel> model, const SessionOptions& options = {});
+
+  Session(Session&&) noexcept = default;
+  // Not member by member: the old sequence gives its blocks back to the old pool, so it goes first.
+  Session& operator=(Session&& other) noexcept {
+    if (this != &other) {
+      std::destroy_at(this);
+      std::construct_at(this, std::move(other));
+    }
+    return *this;
+  }
 
   const LoadedModel& model() const { return *model_; }
   int64_t context() const { return context_; }
