@@ -35,8 +35,9 @@ void limit_read(State& state, int threads) {
   std::memset(buffer.data(), 1, kReadBytes);
   ThreadPool pool(threads);
   for (auto _ : state) {
-    pool.split(kReadBytes >> 16, [&](int64_t begin, int64_t end) {
-      benchmark::DoNotOptimize(read_all(buffer.data() + (begin << 16), (end - begin) << 16));
+    pool.share(kReadBytes >> 16, 16, [&](int, Range part) {
+      benchmark::DoNotOptimize(
+          read_all(buffer.data() + (part.begin << 16), (part.end - part.begin) << 16));
     });
   }
   state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kReadBytes));
@@ -47,7 +48,7 @@ void limit_compute(State& state, int threads, uint64_t (*multiply)(uint64_t)) {
   ThreadPool pool(threads);
   uint64_t operations = 0;
   for (auto _ : state) {
-    pool.run([&](int) { operations = multiply(kRounds); });
+    pool.share(threads, 1, [&](int, Range) { operations = multiply(kRounds); });
   }
   state.counters["ops"] =
       Counter(static_cast<double>(operations) * threads, Counter::kIsIterationInvariantRate);

@@ -13,8 +13,8 @@ constexpr int64_t kTileRows = 32;
 constexpr int64_t kDividedTokens = 8;
 // Items a thread above which they need no division.
 constexpr int64_t kEnoughItems = 4;
-// Tokens up to which rotating and storing is not worth waking other threads.
-constexpr int64_t kStoreAloneTokens = 4;
+// Tokens that a thread rotates and stores at a time: fewer are not worth waking another.
+constexpr int64_t kStoredTokens = 8;
 
 int64_t ceil_divide(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -187,7 +187,8 @@ void AttentionRunner::run_divided(const AttentionArgs& args, int64_t items, int6
       kernels_.attend(division.tile(item), begin, end, threads_[thread].scratch,
                       division.partial(partials, item, index % pieces, pieces));
     }
-    pool_.barrier();
+  });
+  pool_.run([&](int) {
     for (int64_t index; (index = next_item.fetch_add(1, std::memory_order_relaxed)) < items;) {
       const Item item = division.item(index);
       const AttentionTile tile = division.tile(item);
@@ -203,8 +204,7 @@ void AttentionRunner::run_divided(const AttentionArgs& args, int64_t items, int6
 
 void AttentionRunner::rope_store_kv(const RopeStoreArgs& args) {
   const int64_t rows = args.q.rows();
-  if (rows <= kStoreAloneTokens) return store_rows(args, {0, rows});
-  pool_.split(rows, [&](int64_t begin, int64_t end) { store_rows(args, {begin, end}); });
+  pool_.share(rows, kStoredTokens, [&](int, Range part) { store_rows(args, part); });
 }
 
 void AttentionRunner::store_rows(const RopeStoreArgs& args, Range rows) {

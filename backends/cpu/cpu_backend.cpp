@@ -15,8 +15,8 @@
 namespace mica {
 namespace {
 
-// Tokens up to which gathering rows is not worth waking other threads.
-constexpr int64_t kEmbedAloneTokens = 8;
+// Rows that a thread gathers at a time: fewer are not worth waking another.
+constexpr int64_t kEmbeddedTokens = 8;
 
 class HostBuffer final : public DeviceBuffer {
  public:
@@ -83,13 +83,12 @@ class CpuBackend final : public Backend {
   }
 
   void embed(const EmbedArgs& args) override {
-    const auto rows = [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        cpu::embed_row(*args.table, args.ids[t], args.out.row(t));
-    };
     const auto tokens = static_cast<int64_t>(args.ids.size());
-    if (tokens <= kEmbedAloneTokens) return rows(0, tokens);
-    pool_.split(tokens, rows);
+    pool_.share(tokens, kEmbeddedTokens, [&](int, Range part) {
+      for (int64_t t = part.begin; t < part.end; ++t) {
+        cpu::embed_row(*args.table, args.ids[t], args.out.row(t));
+      }
+    });
   }
 
   void norm_linear(const NormLinearArgs& args) override {

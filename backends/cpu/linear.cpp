@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "backends/cpu/formats.h"
 
@@ -11,32 +12,17 @@ namespace {
 constexpr int64_t kMinGroup = 32;
 // Tokens whose products are kept between the blocks of K; with kStripePanels 48 KB.
 constexpr int64_t kBlockTokens = 256;
-// Panels whose products are kept for few tokens: long enough to stream.
-constexpr int64_t kStreamPanels = 12;
-constexpr int64_t kProductFloats =
-    std::max(kBlockTokens * kStripePanels * kPanelRows, kStreamTokens* kStreamPanels* kPanelRows);
+// Panels that a thread takes at a time for few tokens: as many as stream together.
+constexpr int64_t kStreamPanels = 4;
+constexpr int64_t kProductFloats = kBlockTokens * kStripePanels * kPanelRows;
+// Tokens that a thread prepares at a time.
+constexpr int64_t kPreparedTokens = 8;
 
 int64_t panel_count(const Weight& weight) {
   return (weight.rows + kPanelRows - 1) / kPanelRows;
 }
 
-// Bytes that 16 rows are read from.
-int64_t panel_bytes(const Weight& weight) {
-  const auto stride = static_cast<int64_t>(weight.slab_stride);
-  return weight.dtype.layout == TensorLayout::kPanels ? stride : stride * kPanelRows;
-}
-
-// The units of work: a linear's panels, or pairs of panels with kGate.
-struct Unit {
-  int64_t count;
-  int64_t bytes;
-};
-Unit unit_of(const LinearStep& step, size_t linear) {
-  const Weight& weight = *step.linears[linear].weight;
-  Unit unit{panel_count(weight), panel_bytes(weight)};
-  if (step.end == LinearEnd::kGate) unit.bytes += panel_bytes(*step.linears[1].weight);
-  return unit;
-}
+// Linears whose panels are units of work; with kGate a unit is a panel of each.
 size_t unit_kinds(const LinearStep& step) {
   return step.end == LinearEnd::kGate ? 1 : step.linears.size();
 }
@@ -94,7 +80,22 @@ void LinearRunner::run(const LinearStep& step) {
   for (const Linear& linear : step.linears) {
     if (takes_module(*linear.weight, tokens)) rows_.load();
   }
-  pool_.run([&](int thread) { run_share(step, prepare(step, thread), thread); });
+  int64_t units = 0;
+  for (size_t i = 0; i < unit_kinds(step); ++i) units += panel_count(*step.linears[i].weight);
+  ++step_number_;
+  if (tokens <= kStreamTokens) {
+    return pool_.share(units, kStreamPanels, [&](int thread, Range part) {
+      run_units(step, prepare_alone(step, thread), part, thread);
+    });
+  }
+  const Input input = place_input(step, shared_);
+  pool_.share(tokens, kPreparedTokens, [&](int thread, Range part) {
+    for (int64_t t = part.begin; t < part.end; ++t) {
+      prepare_row(step, t, input, as<float>(threads_[thread].row));
+    }
+  });
+  pool_.share(units, panels_at_once(step),
+              [&](int thread, Range part) { run_units(step, input, part, thread); });
 }
 
 bool LinearRunner::takes_codes(const Weight& weight) const {
@@ -105,16 +106,14 @@ bool LinearRunner::takes_module(const Weight& weight, int64_t tokens) const {
   return weight.dtype.layout == TensorLayout::kRows && tokens > RowMultiplier::kOwnTokens;
 }
 
-LinearRunner::Input LinearRunner::prepare(const LinearStep& step, int thread) {
+LinearRunner::Input LinearRunner::place_input(const LinearStep& step, const InputMemory& memory) {
   const int64_t tokens = token_count(step);
   const auto& linears = step.linears;
   const bool splits = std::any_of(linears.begin(), linears.end(), [&](const Linear& linear) {
     return takes_module(*linear.weight, tokens) &&
            rows_.takes_halves(*find_row_format(linear.weight->dtype), linear.weight->cols);
   });
-  const bool alone = tokens <= kStreamTokens;
-  ThreadMemory& memory = threads_[thread];
-  Input input = alone ? memory.input.input() : shared_.input();
+  Input input = memory.input();
   if (splits) input.halves = rows_.halves();
   const auto codes = [&](const Linear& linear) { return takes_codes(*linear.weight); };
   if (std::none_of(linears.begin(), linears.end(), codes)) input.codes = nullptr;
@@ -125,11 +124,18 @@ LinearRunner::Input LinearRunner::prepare(const LinearStep& step, int thread) {
     input.floats.data = step.x.data();
     input.normalized = nullptr;
   }
-  const Range range = alone ? Range{0, tokens} : split_range(tokens, pool_.size(), thread);
-  for (int64_t t = range.begin; t < range.end; ++t) {
-    prepare_row(step, t, input, as<float>(memory.row));
+  return input;
+}
+
+// In the thread's own memory, once a step.
+LinearRunner::Input LinearRunner::prepare_alone(const LinearStep& step, int thread) {
+  ThreadMemory& memory = threads_[thread];
+  const Input input = place_input(step, memory.input);
+  if (std::exchange(memory.prepared_step, step_number_) != step_number_) {
+    for (int64_t t = 0; t < token_count(step); ++t) {
+      prepare_row(step, t, input, as<float>(memory.row));
+    }
   }
-  if (!alone) pool_.barrier();
   return input;
 }
 
@@ -158,69 +164,55 @@ void LinearRunner::prepare_row(const LinearStep& step, int64_t token, const Inpu
                     input.groups + token * (cols / group));
 }
 
-// The thread's part of all bytes, in whole units.
-void LinearRunner::run_share(const LinearStep& step, const Input& input, int thread) {
-  int64_t total = 0;
+void LinearRunner::run_units(const LinearStep& step, const Input& input, Range units, int thread) {
+  int64_t first = 0;
   for (size_t i = 0; i < unit_kinds(step); ++i) {
-    total += unit_of(step, i).count * unit_of(step, i).bytes;
-  }
-  const Range bytes = split_range(total, pool_.size(), thread);
-  int64_t offset = 0;
-  for (size_t i = 0; i < unit_kinds(step); ++i) {
-    const Unit unit = unit_of(step, i);
-    // Units that begin in the part.
-    const auto first = [&](int64_t byte) {
-      return std::clamp<int64_t>((byte - offset + unit.bytes - 1) / unit.bytes, 0, unit.count);
-    };
-    run_panels(step, input, i, {first(bytes.begin), first(bytes.end)}, thread);
-    offset += unit.count * unit.bytes;
+    const int64_t count = panel_count(*step.linears[i].weight);
+    const Range panels{std::max<int64_t>(units.begin - first, 0),
+                       std::min(units.end - first, count)};
+    if (panels.begin < panels.end) run_panels(step, input, i, panels, thread);
+    first += count;
   }
 }
 
 void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t linear,
                               Range panels, int thread) {
   const Linear& first = step.linears[linear];
-  const bool gated = step.end == LinearEnd::kGate;
   const int64_t tokens = token_count(step);
-  const int64_t width = panels_at_once(step, linear);
+  const int64_t row = panels.begin * kPanelRows, rows = first.weight->rows;
   for (int64_t t = 0; t < tokens; t += kBlockTokens) {
     const Range block{t, std::min(tokens, t + kBlockTokens)};
-    for (int64_t p = panels.begin; p < panels.end; p += width) {
-      const Range part{p, std::min(panels.end, p + width)};
-      const int64_t row = p * kPanelRows, rows = first.weight->rows;
-      const auto products_of = [&](const Linear& factor, int which) {
-        const Matrix y = multiply(*factor.weight, input, part, block, thread, which);
-        return ConstMatrix{y.data, y.stride};
-      };
-      Finish finish{.tokens = block.end - block.begin,
-                    .count = std::min(rows, part.end * kPanelRows) - row,
-                    .y = products_of(first, 0),
-                    .bias = first.bias ? first.bias + row : nullptr,
-                    .up = {},
-                    .up_bias = nullptr,
-                    .out = {first.out + t * rows + row, rows}};
-      if (gated) {
-        const Linear& second = step.linears[1];
-        finish.up = products_of(second, 1);
-        finish.up_bias = second.bias ? second.bias + row : nullptr;
-        kernels_.gate(finish);
-      } else if (step.end == LinearEnd::kAdd) {
-        kernels_.add(finish);
-      } else {
-        kernels_.store(finish);
-      }
+    const auto products_of = [&](const Linear& factor, int which) {
+      const Matrix y = multiply(*factor.weight, input, panels, block, thread, which);
+      return ConstMatrix{y.data, y.stride};
+    };
+    Finish finish{.tokens = block.end - block.begin,
+                  .count = std::min(rows, panels.end * kPanelRows) - row,
+                  .y = products_of(first, 0),
+                  .bias = first.bias ? first.bias + row : nullptr,
+                  .up = {},
+                  .up_bias = nullptr,
+                  .out = {first.out + t * rows + row, rows}};
+    if (step.end == LinearEnd::kGate) {
+      const Linear& second = step.linears[1];
+      finish.up = products_of(second, 1);
+      finish.up_bias = second.bias ? second.bias + row : nullptr;
+      kernels_.gate(finish);
+    } else if (step.end == LinearEnd::kAdd) {
+      kernels_.add(finish);
+    } else {
+      kernels_.store(finish);
     }
   }
 }
 
-int64_t LinearRunner::panels_at_once(const LinearStep& step, size_t linear) const {
+// With many tokens.
+int64_t LinearRunner::panels_at_once(const LinearStep& step) const {
   const int64_t tokens = token_count(step);
-  const auto factors = step.linears.subspan(linear, step.end == LinearEnd::kGate ? 2 : 1);
-  if (std::all_of(factors.begin(), factors.end(),
-                  [&](const Linear& factor) { return takes_module(*factor.weight, tokens); })) {
-    return rows_.rows_at_once(step.x.row_size()) / kPanelRows;
-  }
-  return tokens <= kStreamTokens ? kStreamPanels : kStripePanels;
+  const bool module =
+      std::all_of(step.linears.begin(), step.linears.end(),
+                  [&](const Linear& linear) { return takes_module(*linear.weight, tokens); });
+  return module ? rows_.rows_at_once(step.x.row_size()) / kPanelRows : kStripePanels;
 }
 
 Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range panels, Range tokens,

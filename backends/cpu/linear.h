@@ -1,9 +1,9 @@
 // Products of activations with weights: norm, quantization, all projections of one input and what
 // follows them (bias, residual, gate) in one parallel region.
 //
-// Every thread computes the rows of its share of the weights' bytes for all tokens. With few tokens
-// each thread normalizes and quantizes the whole input for itself, which costs less than to wait
-// for another; with many they share the tokens and meet at a barrier.
+// The weights' panels are shared out; whoever takes some computes their rows for all tokens. With
+// few tokens each thread normalizes and quantizes the whole input for itself, which costs less than
+// to wait for another; with many they share the tokens first.
 #pragma once
 
 #include <span>
@@ -61,21 +61,25 @@ class LinearRunner {
     Input input() const;
   };
   struct ThreadMemory {
-    InputMemory input;  // of few tokens
+    InputMemory input;           // of few tokens
+    uint64_t prepared_step = 0;  // the step whose input it holds
     AlignedBuffer row;
     AlignedBuffer products[2];  // [tokens, rows] of a block
     AlignedBuffer scratch;
   };
 
-  Input prepare(const LinearStep& step, int thread);
+  // Where the step's input goes; which of its forms are needed.
+  Input place_input(const LinearStep& step, const InputMemory& memory);
   void prepare_row(const LinearStep& step, int64_t token, const Input& input, float* row);
-  void run_share(const LinearStep& step, const Input& input, int thread);
+  Input prepare_alone(const LinearStep& step, int thread);
+  // Units of panels, counted over all linears.
+  void run_units(const LinearStep& step, const Input& input, Range units, int thread);
   void run_panels(const LinearStep& step, const Input& input, size_t linear, Range panels,
                   int thread);
   // Products of `panels` with `tokens`, in memory of the thread's, of which there are two.
   Matrix multiply(const Weight& weight, const Input& input, Range panels, Range tokens, int thread,
                   int which);
-  int64_t panels_at_once(const LinearStep& step, size_t linear) const;
+  int64_t panels_at_once(const LinearStep& step) const;
   bool takes_codes(const Weight& weight) const;
   bool takes_module(const Weight& weight, int64_t tokens) const;
 
@@ -85,6 +89,7 @@ class LinearRunner {
   RowMultiplier rows_;
   InputMemory shared_;
   std::vector<ThreadMemory> threads_;
+  uint64_t step_number_ = 0;
 };
 
 }  // namespace mica::cpu

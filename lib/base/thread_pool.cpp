@@ -52,9 +52,6 @@ T wait_for_change(const std::atomic<T>& value, T old) {
   return value.load(std::memory_order_acquire);
 }
 
-// What barrier() throws in the other threads when one has failed; run() never lets it out.
-struct BarrierBroken {};
-
 // While alive, new threads inherit a mask that leaves signals sent to the process (Ctrl-C) to the
 // threads that were there before. Signals raised by a thread's own instructions stay open.
 class SignalsBlocked {
@@ -83,8 +80,17 @@ Range split_range(int64_t count, int parts, int index) {
   return {begin, begin + least + (index < longer ? 1 : 0)};
 }
 
+// The gate of a job: its number, whether workers may enter it, and how many have. A number comes
+// again after 2^19 jobs; a worker that takes it for one it has done only misses that job.
+using Gate = uint32_t;
+constexpr Gate kEntered = 0x7ff;  // at most kMaxThreads - 1
+constexpr Gate kOpen = 0x800;
+constexpr Gate kNumber = 0x7ffff000;
+constexpr Gate kNextNumber = 0x1000;
+constexpr Gate kStop = 0x80000000;
+
 struct ThreadPool::State {
-  explicit State(int threads) : size(threads) {
+  explicit State(int threads) : size(threads), parts(threads) {
     const SignalsBlocked blocked;
     workers.reserve(static_cast<size_t>(threads) - 1);
     try {
@@ -105,61 +111,112 @@ struct ThreadPool::State {
   ~State() { stop(); }
 
   void stop() {
-    stopping = true;
-    publish(nullptr);
+    gate.store(kStop, std::memory_order_release);
+    gate.notify_all();
     for (std::thread& worker : workers) worker.join();
     workers.clear();
   }
 
-  void publish(const FunctionRef<void(int)>* next) {
-    job = next;
-    job_number.fetch_add(1, std::memory_order_release);
-    job_number.notify_all();
+  void open_gate() {
+    const Gate number = (gate.load(std::memory_order_relaxed) + kNextNumber) & kNumber;
+    gate.store(number | kOpen, std::memory_order_release);
+    gate.notify_all();
   }
 
   void work(int thread) {
-    uint32_t seen = 0;
-    for (;;) {
-      seen = wait_for_change(job_number, seen);
-      if (stopping) return;
-      run_one(thread);
-      if (unfinished.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished.notify_one();
+    for (Gate seen = 0;;) {
+      Gate now = gate.load(std::memory_order_acquire);
+      if (now & kStop) return;
+      if (!(now & kOpen) || (now & kNumber) == seen) {
+        wait_for_change(gate, now);
+      } else if (gate.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) {
+        seen = now & kNumber;
+        run_one(thread);
+        left.fetch_add(1, std::memory_order_release);
+        left.notify_one();
+      }
     }
   }
 
   void run_one(int thread) noexcept {
     try {
       (*job)(thread);
-    } catch (const BarrierBroken&) {
     } catch (...) {
       const std::lock_guard lock(failure_mutex);
       if (!failure) failure = std::current_exception();
-      broken.store(true, std::memory_order_release);
-      open_barrier();
+      failed.store(true, std::memory_order_relaxed);
     }
   }
 
-  void open_barrier() {
-    barrier_number.fetch_add(1, std::memory_order_acq_rel);
-    barrier_number.notify_all();
+  // Runs next_job with the threads that come, or on the caller alone.
+  void run(FunctionRef<void(int)> next_job, bool alone) {
+    failed.store(false, std::memory_order_relaxed);
+    left.store(0, std::memory_order_relaxed);
+    job = &next_job;
+    if (!alone) open_gate();
+    run_one(0);
+    if (!alone) {
+      const Gate entered = gate.fetch_and(~kOpen, std::memory_order_acq_rel) & kEntered;
+      for (Gate now; (now = left.load(std::memory_order_acquire)) != entered;) {
+        wait_for_change(left, now);
+      }
+    }
   }
+
+  // Takes items of the thread's own part, then of the others'.
+  void take_parts(int thread, int64_t grain, const FunctionRef<void(int, Range)>& ranges) {
+    for (int i = 0; i < size; ++i) {
+      Part& part = parts[(thread + i) % size];
+      while (!failed.load(std::memory_order_relaxed) &&
+             part.next.load(std::memory_order_relaxed) < part.end) {
+        const int64_t begin = part.next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin < part.end) ranges(thread, {begin, std::min(part.end, begin + grain)});
+      }
+    }
+  }
+
+  // What is left of a thread's part of share().
+  struct alignas(64) Part {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
 
   const int size;
   std::vector<std::thread> workers;
 
-  // Written by run() and the destructor before job_number, read by workers after it.
+  // Written before the gate opens and while nobody is inside.
   const FunctionRef<void(int)>* job = nullptr;
-  bool stopping = false;
+  std::vector<Part> parts;
 
-  alignas(64) std::atomic<uint32_t> job_number = 0;
-  alignas(64) std::atomic<int32_t> unfinished = 0;  // workers still at the job
-  alignas(64) std::atomic<int32_t> arrived = 0;     // threads at the barrier
-  alignas(64) std::atomic<uint32_t> barrier_number = 0;
+  alignas(64) std::atomic<Gate> gate = 0;
+  alignas(64) std::atomic<Gate> left = 0;  // workers that have entered and left
 
-  std::atomic<bool> running = false;
-  std::atomic<bool> broken = false;
+  alignas(64) std::atomic<bool> running = false;
+  std::atomic<bool> failed = false;
   std::mutex failure_mutex;
   std::exception_ptr failure;
+
+  // Held while a job runs.
+  class Turn {
+   public:
+    explicit Turn(State& state) : state_(state) {
+      if (state.running.exchange(true, std::memory_order_acquire)) {
+        throw Error(ErrorCode::kUsage, "ThreadPool: expected an idle pool, found a job running");
+      }
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() { state_.running.store(false, std::memory_order_release); }
+
+   private:
+    State& state_;
+  };
+
+  void rethrow_failure() {
+    if (failed.load(std::memory_order_relaxed)) {
+      std::rethrow_exception(std::exchange(failure, nullptr));
+    }
+  }
 };
 
 ThreadPool::ThreadPool(int threads) {
@@ -176,41 +233,24 @@ int ThreadPool::size() const {
   return state_->size;
 }
 
+void ThreadPool::share(int64_t count, int64_t grain, FunctionRef<void(int, Range)> job) {
+  State& state = *state_;
+  const State::Turn turn(state);
+  for (int i = 0; i < state.size; ++i) {
+    const Range range = split_range(count, state.size, i);
+    state.parts[i].next.store(range.begin, std::memory_order_relaxed);
+    state.parts[i].end = range.end;
+  }
+  state.run([&](int thread) { state.take_parts(thread, grain, job); },
+            state.size == 1 || count <= grain);
+  state.rethrow_failure();
+}
+
 void ThreadPool::run(FunctionRef<void(int)> job) {
   State& state = *state_;
-  if (state.running.exchange(true, std::memory_order_acquire)) {
-    throw Error(ErrorCode::kUsage, "ThreadPool::run: expected an idle pool, found a job running");
-  }
-  state.broken.store(false, std::memory_order_relaxed);
-  state.arrived.store(0, std::memory_order_relaxed);
-  state.unfinished.store(state.size - 1, std::memory_order_relaxed);
-  state.publish(&job);
-  state.run_one(0);
-  for (int32_t left = state.unfinished.load(std::memory_order_acquire); left != 0;) {
-    left = wait_for_change(state.unfinished, left);
-  }
-  const std::exception_ptr failure = std::exchange(state.failure, nullptr);
-  state.running.store(false, std::memory_order_release);
-  if (failure) std::rethrow_exception(failure);
-}
-
-void ThreadPool::split(int64_t count, FunctionRef<void(int64_t, int64_t)> job) {
-  run([&](int thread) {
-    const Range range = split_range(count, size(), thread);
-    if (range.begin < range.end) job(range.begin, range.end);
-  });
-}
-
-void ThreadPool::barrier() {
-  State& state = *state_;
-  const uint32_t number = state.barrier_number.load(std::memory_order_acquire);
-  if (state.arrived.fetch_add(1, std::memory_order_acq_rel) + 1 == state.size) {
-    state.arrived.store(0, std::memory_order_relaxed);
-    state.open_barrier();
-  } else if (!state.broken.load(std::memory_order_acquire)) {
-    wait_for_change(state.barrier_number, number);
-  }
-  if (state.broken.load(std::memory_order_acquire)) throw BarrierBroken{};
+  const State::Turn turn(state);
+  state.run(job, state.size == 1);
+  state.rethrow_failure();
 }
 
 }  // namespace mica

@@ -1,9 +1,12 @@
-// A fixed set of threads that run one job at a time, in microseconds.
+// A fixed set of threads that work on one job at a time, handed over in microseconds.
 //
-// The calling thread takes part as thread 0. Workers spin for a few microseconds after a job, then
-// sleep; nothing spins between requests. run() may be called from one thread at a time and not from
-// a job (Error(kUsage)). The first exception of a job is rethrown by run() once all threads have
-// stopped; those that wait at a barrier meanwhile are unwound.
+// The calling thread takes part as thread 0. A job is over when its work is done, not when every
+// thread has come: a worker that has no processor at the moment (a busy machine, a small quota) is
+// not waited for unless it holds a piece of the work. Workers spin for a few microseconds after a
+// job, then sleep; nothing spins between requests.
+//
+// Jobs are started from one thread at a time and not from a job (Error(kUsage)). The first
+// exception of a job is rethrown once all threads have left it.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +34,7 @@ class FunctionRef<R(Args...)> {
   R (*call_)(const void*, Args...);
 };
 
-// Item range [begin, end).
+// Items [begin, end).
 struct Range {
   int64_t begin;
   int64_t end;
@@ -49,12 +52,14 @@ class ThreadPool {
 
   int size() const;
 
-  // Calls job(thread) once on each thread, thread in [0, size()), and waits for all.
+  // Calls job(thread, range) until the ranges, of at most `grain` items, have covered [0, count)
+  // once. Each thread begins with a contiguous part of its own and goes on with what others have
+  // left; thread in [0, size()).
+  void share(int64_t count, int64_t grain, FunctionRef<void(int, Range)> job);
+
+  // Calls job(thread) on the calling thread and on every other one that comes before the caller's
+  // call returns. So the job takes its work from a counter of its own.
   void run(FunctionRef<void(int)> job);
-  // Splits [0, count) evenly over the threads: job(begin, end) at most once a thread.
-  void split(int64_t count, FunctionRef<void(int64_t, int64_t)> job);
-  // Inside run(): returns once all size() threads have arrived.
-  void barrier();
 
  private:
   struct State;

@@ -12,6 +12,7 @@ namespace mica {
 namespace {
 
 constexpr int64_t kChunkWeights = int64_t{1} << 22;
+constexpr int64_t kPieceWeights = int64_t{1} << 17;  // of a thread at a time
 
 }  // namespace
 
@@ -53,12 +54,13 @@ void TensorEncoder::encode_chunk(int64_t first, int64_t rows) {
     importer_.read_grid(planned_.source, first, rows, grid_);
     check_grid(grid_, first, what);
   }
-  pool_.split(units, [&](int64_t begin, int64_t end) {
-    const int64_t row = begin * unit_rows_;
-    const int64_t count = std::min(rows, end * unit_rows_) - row;
+  const int64_t piece = std::max<int64_t>(1, kPieceWeights / unit_weights_);
+  pool_.share(units, piece, [&](int, Range part) {
+    const int64_t row = part.begin * unit_rows_;
+    const int64_t count = std::min(rows, part.end * unit_rows_) - row;
     importer_.read_floats(planned_.source, first + row, count, &floats_[row * cols_]);
     check_weights({&floats_[row * cols_], count, cols_}, dtype_, first + row, what);
-    for (int64_t unit = begin; unit < end; ++unit) {
+    for (int64_t unit = part.begin; unit < part.end; ++unit) {
       requantized_codes_[unit] = encode_unit(unit, &encoded_[unit * stride]);
       measure(unit);
     }

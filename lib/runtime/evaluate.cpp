@@ -166,8 +166,8 @@ void Evaluation::score_rows(std::span<const Scored> scored) {
   const size_t done = scores_.size();
   scores_.resize(done + scored.size());
   // Scores are stored by position and added up in order: sums do not depend on threads.
-  model_.engine().pool().split(logits.rows(), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
+  model_.engine().pool().share(logits.rows(), 1, [&](int, Range part) {
+    for (int64_t i = part.begin; i < part.end; ++i) {
       const std::span<const float> row(logits.row(i), size);
       scores_[done + i] = score(row, scored[i]);
       if (saved_ != nullptr) write_kl_record(row, records_.data() + i * record_bytes);

@@ -3,7 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <doctest/doctest.h>
-#include <numeric>
+#include <functional>
 #include <sched.h>
 #include <signal.h>
 #include <stdexcept>
@@ -27,21 +27,36 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// Every thread writes its phase and, past the barrier, must see that all others have.
-void run_phases(ThreadPool& pool, int phases) {
-  std::vector<int> phase_of(static_cast<size_t>(pool.size()) * 16);  // a cache line apart
-  std::atomic<int> wrong = 0;
+// A job in which every thread waits until all have come.
+class Meeting {
+ public:
+  explicit Meeting(const ThreadPool& pool) : missing_(pool.size()) {}
+  void join() {
+    for (--missing_; missing_ > 0;) std::this_thread::yield();
+  }
+
+ private:
+  std::atomic<int> missing_;
+};
+
+void run_on_all(ThreadPool& pool, const std::function<void(int)>& job) {
+  Meeting meeting(pool);
   pool.run([&](int thread) {
-    for (int phase = 1; phase <= phases; ++phase) {
-      phase_of[static_cast<size_t>(thread) * 16] = phase;
-      pool.barrier();
-      for (int other = 0; other < pool.size(); ++other) {
-        wrong += phase_of[static_cast<size_t>(other) * 16] != phase;
-      }
-      pool.barrier();
-    }
+    meeting.join();
+    job(thread);
   });
-  CHECK(wrong == 0);
+}
+
+// Every item exactly once, and the writes of one job visible to the next.
+void share_items(ThreadPool& pool, int jobs) {
+  constexpr int64_t kItems = 100;
+  std::vector<int> seen(kItems);
+  for (int i = 0; i < jobs; ++i) {
+    pool.share(kItems, 3, [&](int, Range part) {
+      for (int64_t item = part.begin; item < part.end; ++item) ++seen[item];
+    });
+  }
+  CHECK(seen == std::vector<int>(kItems, jobs));
 }
 
 }  // namespace
@@ -62,50 +77,60 @@ TEST_CASE("parts of a range are contiguous, complete and differ by one at most")
   }
 }
 
-TEST_CASE("a job runs once on each thread, again and again") {
+TEST_CASE("a job runs at most once on each thread, and on all that come, again and again") {
   for (const int threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
     REQUIRE(pool.size() == threads);
     std::vector<int> runs(static_cast<size_t>(threads));
-    for (int i = 0; i < 500; ++i) {
-      pool.run([&](int thread) { ++runs[static_cast<size_t>(thread)]; });
-    }
-    for (const int count : runs) CHECK(count == 500);
+    for (int i = 0; i < 300; ++i) run_on_all(pool, [&](int thread) { ++runs[thread]; });
+    CHECK(runs == std::vector<int>(runs.size(), 300));
   }
 }
 
 TEST_CASE("the caller is thread 0 and the others are not the caller") {
   ThreadPool pool(3);
   std::vector<std::thread::id> ids(3);
-  pool.run([&](int thread) { ids[static_cast<size_t>(thread)] = std::this_thread::get_id(); });
+  run_on_all(pool, [&](int thread) { ids[thread] = std::this_thread::get_id(); });
   CHECK(ids[0] == std::this_thread::get_id());
   CHECK(ids[1] != ids[0]);
   CHECK(ids[2] != ids[1]);
 }
 
-TEST_CASE("a split covers every item once and calls no thread for nothing") {
-  ThreadPool pool(4);
-  for (const int64_t count : {0, 1, 3, 4, 5, 1001}) {
-    std::vector<int> seen(static_cast<size_t>(count));
-    std::atomic<int> calls = 0;
-    pool.split(count, [&](int64_t begin, int64_t end) {
-      ++calls;
-      for (int64_t i = begin; i < end; ++i) ++seen[static_cast<size_t>(i)];
-    });
-    CHECK(std::accumulate(seen.begin(), seen.end(), 0) == count);
-    CHECK(calls == std::min<int64_t>(count, 4));
-  }
-}
-
-TEST_CASE("no thread passes a barrier before all have arrived") {
-  for (const int threads : {1, 2, 3, 7}) {
+TEST_CASE("shared work covers every item once, in pieces of the grain at most") {
+  for (const int threads : {1, 2, 4, 7}) {
     ThreadPool pool(threads);
-    run_phases(pool, 300);
-    run_phases(pool, 1);
+    for (const int64_t count : {0, 1, 3, 4, 5, 1001}) {
+      for (const int64_t grain : {1, 3, 64, 5000}) {
+        std::vector<int> seen(static_cast<size_t>(count));
+        std::atomic<int> wrong = 0;
+        pool.share(count, grain, [&](int thread, Range part) {
+          wrong += thread < 0 || thread >= threads;
+          wrong += part.begin < 0 || part.begin >= part.end || part.end > count;
+          wrong += part.end - part.begin > grain;
+          for (int64_t i = part.begin; i < part.end; ++i) ++seen[static_cast<size_t>(i)];
+        });
+        CHECK(wrong == 0);
+        CHECK(seen == std::vector<int>(seen.size(), 1));
+      }
+    }
   }
 }
 
-TEST_CASE("barriers end on one processor too") {
+TEST_CASE("a thread that stays away holds nothing up: the others do its part") {
+  ThreadPool pool(2);
+  std::atomic<bool> release = false;
+  std::atomic<int64_t> others = 0;
+  pool.share(1000, 1, [&](int thread, Range) {
+    if (thread == 0) {
+      if (++others >= 999) release = true;
+    } else if (others < 999) {
+      while (!release) std::this_thread::yield();
+    }
+  });
+  CHECK(others >= 999);
+}
+
+TEST_CASE("jobs end on one processor too") {
   cpu_set_t before, one;
   REQUIRE(sched_getaffinity(0, sizeof(before), &before) == 0);
   CPU_ZERO(&one);
@@ -115,41 +140,40 @@ TEST_CASE("barriers end on one processor too") {
   REQUIRE(sched_setaffinity(0, sizeof(one), &one) == 0);  // threads made from here on inherit it
   {
     ThreadPool pool(4);
-    run_phases(pool, 200);
+    share_items(pool, 2000);
+    for (int i = 0; i < 200; ++i) run_on_all(pool, [](int) {});
   }
   sched_setaffinity(0, sizeof(before), &before);
 }
 
-TEST_CASE("an exception of any thread comes out of run, and the pool goes on") {
+TEST_CASE("an exception of any thread comes out, and the pool goes on") {
   ThreadPool pool(3);
   for (int thrower = 0; thrower < 3; ++thrower) {
     const Error error = error_of([&] {
-      pool.run([&](int thread) {
+      run_on_all(pool, [&](int thread) {
         if (thread == thrower) throw Error(ErrorCode::kInterrupted, "stopped");
       });
     });
     CHECK(error.code() == ErrorCode::kInterrupted);
     CHECK(error.message() == "stopped");
   }
-  CHECK_THROWS_AS(pool.run([](int) { throw std::runtime_error("all at once"); }),
-                  std::runtime_error);
-  run_phases(pool, 10);
+  const auto all_throw = [](int) { throw std::runtime_error("all at once"); };
+  CHECK_THROWS_AS(run_on_all(pool, all_throw), std::runtime_error);
+  share_items(pool, 10);
 }
 
-TEST_CASE("an exception frees the threads that wait at a barrier") {
-  ThreadPool pool(4);
-  for (int round = 0; round < 200; ++round) {
-    std::atomic<int> passed = 0;
-    CHECK_THROWS_AS(pool.run([&](int thread) {
-      pool.barrier();
-      if (thread == round % 4) throw std::runtime_error("one");
-      pool.barrier();
-      ++passed;
-    }),
+TEST_CASE("after an exception no further pieces are taken") {
+  for (const int threads : {1, 4}) {
+    ThreadPool pool(threads);
+    std::atomic<int> pieces = 0;
+    CHECK_THROWS_AS(pool.share(1'000'000'000, 1,
+                               [&](int, Range) {
+                                 if (++pieces == 10) throw std::runtime_error("tenth");
+                               }),
                     std::runtime_error);
-    CHECK(passed == 0);
+    CHECK(pieces < 100'000'000);
+    share_items(pool, 10);
   }
-  run_phases(pool, 10);
 }
 
 TEST_CASE("a job that runs another job is refused") {
@@ -181,17 +205,18 @@ TEST_CASE("two pools work side by side") {
   ThreadPool first(2);
   std::thread other([] {
     ThreadPool second(2);
-    run_phases(second, 500);
+    share_items(second, 2000);
   });
-  run_phases(first, 500);
+  share_items(first, 2000);
   other.join();
 }
 
 TEST_CASE("workers leave Ctrl-C to the caller and keep the signals of their own faults") {
   ThreadPool pool(2);
   sigset_t caller, worker;
-  pool.run(
-      [&](int thread) { pthread_sigmask(SIG_BLOCK, nullptr, thread == 0 ? &caller : &worker); });
+  run_on_all(pool, [&](int thread) {
+    pthread_sigmask(SIG_BLOCK, nullptr, thread == 0 ? &caller : &worker);
+  });
   CHECK(sigismember(&caller, SIGINT) == 0);
   CHECK(sigismember(&worker, SIGINT) == 1);
   CHECK(sigismember(&worker, SIGBUS) == 0);
