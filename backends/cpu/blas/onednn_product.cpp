@@ -2,8 +2,11 @@
 
 #include <array>
 #include <dnnl.hpp>
-#include <omp.h>
 #include <optional>
+
+// Of libgomp; clang's <omp.h> is in a package of its own.
+extern "C" int omp_get_max_threads();
+extern "C" void omp_set_num_threads(int);
 
 namespace mica::cpu {
 namespace {
