@@ -243,7 +243,7 @@ EvaluateResult evaluate(const LoadedModel& model, std::string_view text,
                 fmt::format("perplexity windows: expected 0 or more, found {}", options.windows));
   }
   std::optional<KlBaseFile> base;
-  if (!options.kl_base.empty()) base.emplace(options.kl_base, vocabulary);
+  if (!options.kl_base.empty()) base.emplace(MappedFile::open(options.kl_base), vocabulary);
   EvaluationWindows windows = base ? base->windows() : cut_text(model, text, options.context);
   if (windows.context > model.config().context_length) {
     throw Error(

@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::string_view kMagic = "_logits_";
 constexpr float kClip = 16;
+// Every record's log-probabilities lie between: at most rounding above 0, and no further below the
+// greatest than the clip, itself at least -log(V). Others would make sums infinite.
+constexpr float kLeastLogProbability = -64;
+constexpr float kGreatestLogProbability = 0.01f;
 
 }  // namespace
 
@@ -48,8 +52,9 @@ std::string kl_base_header(const EvaluationWindows& windows, int64_t vocabulary_
   return header;
 }
 
-KlBaseFile::KlBaseFile(const std::string& path, int64_t vocabulary_size)
-    : file_(MappedFile::open(path)), vocabulary_size_(vocabulary_size) {
+KlBaseFile::KlBaseFile(MappedFile file, int64_t vocabulary_size)
+    : file_(std::move(file)), vocabulary_size_(vocabulary_size) {
+  const std::string& path = file_.path();
   ByteReader reader(file_.bytes(), path);
   if (as_text(reader.read_bytes(kMagic.size())) != kMagic) {
     throw Error(ErrorCode::kInvalidFile,
@@ -85,10 +90,12 @@ KlRecord KlBaseFile::record(int64_t window, int64_t scored) const {
   KlRecord record;
   std::memcpy(&record.scale, at, sizeof(float));
   std::memcpy(&record.minimum, at + sizeof(float), sizeof(float));
-  if (!std::isfinite(record.scale) || !std::isfinite(record.minimum)) {
+  const float greatest = record.minimum + 65535 * record.scale;
+  if (!(record.scale >= 0 && record.minimum >= kLeastLogProbability &&
+        greatest <= kGreatestLogProbability)) {
     throw Error(ErrorCode::kInvalidFile,
-                fmt::format("{}: record {}: expected a finite scale and minimum, found {} and {}",
-                            file_.path(), index, record.scale, record.minimum));
+                fmt::format("{}: record {}: expected log-probabilities of {} .. 0, found {} .. {}",
+                            file_.path(), index, kLeastLogProbability, record.minimum, greatest));
   }
   record.codes = {reinterpret_cast<const uint16_t*>(at + 2 * sizeof(float)),
                   static_cast<size_t>(vocabulary_size_)};

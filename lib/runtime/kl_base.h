@@ -50,10 +50,12 @@ std::string kl_base_header(const EvaluationWindows& windows, int64_t vocabulary_
 class KlBaseFile {
  public:
   // Throws Error(kInvalidFile), and Error(kUsage) for another vocabulary than the model's.
-  KlBaseFile(const std::string& path, int64_t vocabulary_size);
+  KlBaseFile(MappedFile file, int64_t vocabulary_size);
 
   const EvaluationWindows& windows() const { return windows_; }
-  KlRecord record(int64_t window, int64_t scored) const;  // scored: counted from first_scored()
+  // scored: counted from first_scored(). Throws Error(kInvalidFile) for numbers that are no
+  // log-probabilities.
+  KlRecord record(int64_t window, int64_t scored) const;
   void check() const { file_.check(); }
 
  private:

@@ -190,8 +190,15 @@ TEST_CASE("damaged and foreign base files are refused") {
     CHECK(with_int(12, value).code() == ErrorCode::kUsage);                        // vocabulary
     if (value != 2) CHECK(with_int(16, value).code() == ErrorCode::kInvalidFile);  // windows
   }
-  CHECK(with_int(20, 272).code() == ErrorCode::kInvalidFile);               // token
-  CHECK(with_int(20 + 120, 0x7fc00000).code() == ErrorCode::kInvalidFile);  // scale: NaN
+  CHECK(with_int(20, 272).code() == ErrorCode::kInvalidFile);  // token
+  // A record's scale and minimum: NaN, infinity, -1, 1e30, and -1e30.
+  for (const int32_t bits : {0x7fc00000, 0x7f800000, -0x40800000, 0x7149f2ca, -0x0eb60d36}) {
+    CHECK(with_int(20 + 120, bits).code() == ErrorCode::kInvalidFile);
+    if (bits != -0x40800000) CHECK(with_int(20 + 124, bits).code() == ErrorCode::kInvalidFile);
+  }
+  CHECK(with_int(20 + 124, 0x41000000)
+            .message()
+            .starts_with(path + ": record 0: expected log-probabilities of -64 .. 0, found 8 .. "));
   CHECK(with_int(12, 1000).message() ==
         path + ": expected a vocabulary of 272 as the model's, file has 1000");
 }
