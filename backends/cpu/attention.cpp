@@ -7,8 +7,9 @@
 namespace mica::cpu {
 namespace {
 
-// Query rows of a tile: their scores of one piece, 32 KB, stay near.
-constexpr int64_t kTileRows = 32;
+// Query rows of a tile: their scores of one piece, 48 KB, stay near. Tiles also waste half of
+// their own length at the diagonal.
+constexpr int64_t kTileRows = 48;
 // Tokens up to which a long context is divided between threads.
 constexpr int64_t kDividedTokens = 8;
 // Items a thread above which they need no division.
@@ -124,7 +125,7 @@ uint64_t AttentionRunner::reserve(const StepLimits& limits) {
   const int64_t rows = std::max(kTileRows, limits.heads);
   const int64_t size = limits.head_size, padded = state_floats(1, size) - 2;
   const int64_t state = state_floats(rows, size);
-  const int64_t q = rows * size, scores = rows * kPiecePositions;
+  const int64_t q = rows * size, scores = rows * kScoreStride;
   const int64_t keys = kKeyBlocks * size * kKvBlockTokens, values = padded * kKvBlockTokens;
   uint64_t bytes = 0;
   for (ThreadMemory& memory : threads_) {

@@ -116,6 +116,13 @@ void add_tile(const std::byte* const (&codes)[kPanels], const Stripe& stripe, in
   }
 }
 
+// Columns to unpack at once, whole groups: as few blocks as there can be, all of about one size
+// (576 columns are 288 + 288, not 512 + 64).
+MICA_INLINE int64_t even_block(int64_t cols, int64_t group) {
+  const int64_t blocks = (cols + kBlockCols - 1) / kBlockCols, groups = cols / group;
+  return (groups + blocks - 1) / blocks * group;
+}
+
 // kPanels panels from w.first on, at most kStripePanels.
 template <Grid kGrid, int kPanels>
 void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x, int64_t tokens,
@@ -126,8 +133,9 @@ void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x
   for (int64_t t = 0; t < rounded; ++t) {
     for (int p = 0; p < kPanels; ++p) store(y.data + t * y.stride + p * kLanes, Floats{});
   }
-  for (int64_t k = 0; k < w.cols; k += kBlockCols) {
-    const int64_t cols = w.cols - k < kBlockCols ? w.cols - k : kBlockCols;
+  const int64_t block = even_block(w.cols, w.group);
+  for (int64_t k = 0; k < w.cols; k += block) {
+    const int64_t cols = w.cols - k < block ? w.cols - k : block;
     const std::byte* codes[kPanels];
     for (int p = 0; p < kPanels; ++p) {
       unpack_panel<kGrid>(w, slab + p * w.stride, k, cols, p, stripe);
