@@ -125,7 +125,7 @@ uint64_t AttentionRunner::reserve(const StepLimits& limits) {
   const int64_t rows = std::max(kTileRows, limits.heads);
   const int64_t size = limits.head_size, padded = state_floats(1, size) - 2;
   const int64_t state = state_floats(rows, size);
-  const int64_t q = rows * size, scores = rows * kScoreStride;
+  const int64_t q = rows * size, scores = rows * kPiecePositions;
   const int64_t keys = kKeyBlocks * size * kKvBlockTokens, values = padded * kKvBlockTokens;
   uint64_t bytes = 0;
   for (ThreadMemory& memory : threads_) {

@@ -1,5 +1,6 @@
 #include "backends/cpu/formats.h"
 
+#include <array>
 #include <string_view>
 
 #include "quant/weight_type.h"
@@ -15,6 +16,17 @@ std::optional<Format> find_format(const DType& dtype) {
   if (prefix == "q4m") return Format::kQ4m;
   if (prefix == "q8") return Format::kQ8;
   return std::nullopt;
+}
+
+Format format_of(const DType& dtype) {
+  static const auto formats = [] {
+    std::array<Format, 256> by_number{};
+    for (const WeightType* type : weight_types()) {
+      if (const auto format = find_format(make_dtype(*type, 32))) by_number.at(type->id) = *format;
+    }
+    return by_number;
+  }();
+  return formats[dtype.type];
 }
 
 std::optional<RowFormat> find_row_format(const DType& dtype) {

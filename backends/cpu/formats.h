@@ -9,6 +9,8 @@
 namespace mica::cpu {
 
 std::optional<Format> find_format(const DType& dtype);
+// The same for a type that find_format() knows, at once.
+Format format_of(const DType& dtype);
 std::optional<RowFormat> find_row_format(const DType& dtype);
 
 }  // namespace mica::cpu

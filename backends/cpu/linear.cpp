@@ -10,8 +10,8 @@ namespace mica::cpu {
 namespace {
 
 constexpr int64_t kMinGroup = 32;
-// Tokens whose products are kept between the blocks of K; with kStripePanels 48 KB.
-constexpr int64_t kBlockTokens = 256;
+// Tokens whose products are kept between the blocks of K; with kStripePanels 96 KB.
+constexpr int64_t kBlockTokens = 512;
 // Panels that a thread takes at a time for few tokens: as many as stream together.
 constexpr int64_t kStreamPanels = 4;
 constexpr int64_t kProductFloats = kBlockTokens * kStripePanels * kPanelRows;
@@ -234,7 +234,7 @@ Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range pa
     kernels_.multiply_rows(part, x, count, y);
     return y;
   }
-  const Panels part{.format = *find_format(weight.dtype),
+  const Panels part{.format = format_of(weight.dtype),
                     .group = weight.dtype.group,
                     .cols = cols,
                     .first = weight.data + panels.begin * weight.slab_stride,

@@ -30,6 +30,12 @@ MICA_INLINE void for_rows(int64_t rows, F f) {
   }
 }
 
+// Asks for a part of a block, keys or values, that is read soon: blocks lie apart, so the
+// processor's own prefetching ends with each.
+MICA_INLINE void prefetch_part(const std::byte* part, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(part + i);
+}
+
 // A block's keys as floats [E][16].
 MICA_INLINE void widen_keys(const std::byte* keys, int64_t head_size, bool half, float* to) {
   if (!half) {
@@ -154,6 +160,11 @@ MICA_INLINE const std::byte* block_keys(const AttentionTile& tile, int64_t block
   return tile.keys + tile.blocks[block] * tile.block_bytes;
 }
 
+// Keys or values of a block.
+MICA_INLINE int64_t part_bytes(const AttentionTile& tile) {
+  return tile.head_size * kBlockTokens * (tile.half ? 2 : 4);
+}
+
 // Positions of [begin, end) that a token may see.
 MICA_INLINE int64_t seen_positions(const AttentionTile& tile, int64_t token, int64_t begin,
                                    int64_t end) {
@@ -168,6 +179,11 @@ MICA_INLINE void score_blocks(const AttentionTile& tile, int64_t first_block, in
   const auto score = [&]<int kBlocks>() {
     for (; b + kBlocks <= blocks; b += kBlocks) {
       for (int i = 0; i < kBlocks; ++i) {
+        const int64_t ahead = b + kBlocks + i;
+        const std::byte* next =
+            ahead < blocks ? block_keys(tile, first_block + ahead)
+                           : block_keys(tile, first_block + ahead - blocks) + tile.values_offset;
+        prefetch_part(next, part_bytes(tile));
         widen_keys(block_keys(tile, first_block + b + i), size, tile.half,
                    scratch.keys + i * size * kLanes);
       }
@@ -191,6 +207,9 @@ MICA_INLINE void add_block_values(const AttentionTile& tile, int64_t begin, int6
   const int64_t size = tile.head_size, stride = padded_head(size);
   const int64_t first = begin + b * kBlockTokens;
   const int64_t last = first + kBlockTokens < end ? first + kBlockTokens : end;
+  if (last < end) {
+    prefetch_part(block_keys(tile, last / kBlockTokens) + tile.values_offset, part_bytes(tile));
+  }
   widen_values(block_keys(tile, first / kBlockTokens) + tile.values_offset, size, tile.half,
                last - first, scratch.values);
   const auto add_rows = [&](int64_t first_row, int64_t rows, int64_t positions) {
