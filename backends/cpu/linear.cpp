@@ -15,6 +15,8 @@ constexpr int64_t kBlockTokens = 512;
 // Panels that a thread takes at a time for few tokens: as many as stream together.
 constexpr int64_t kStreamPanels = 4;
 constexpr int64_t kProductFloats = kBlockTokens * kStripePanels * kPanelRows;
+// Bytes that a thread asks for before it begins to stream; the kernels ask for those after.
+constexpr int64_t kFirstBytes = 16 << 10;
 // Tokens that a thread prepares at a time.
 constexpr int64_t kPreparedTokens = 8;
 
@@ -25,6 +27,18 @@ int64_t panel_count(const Weight& weight) {
 // Linears whose panels are units of work; with kGate a unit is a panel of each.
 size_t unit_kinds(const LinearStep& step) {
   return step.end == LinearEnd::kGate ? 1 : step.linears.size();
+}
+
+// Asks for the weights that a thread reads first, while it prepares the input.
+void prefetch_units(const LinearStep& step, int64_t unit) {
+  size_t i = 0;
+  for (; unit >= panel_count(*step.linears[i].weight); ++i) {
+    unit -= panel_count(*step.linears[i].weight);
+  }
+  const Weight& weight = *step.linears[i].weight;
+  if (weight.dtype.layout == TensorLayout::kRows) return;
+  const std::byte* first = weight.data + static_cast<uint64_t>(unit) * weight.slab_stride;
+  for (int64_t byte = 0; byte < kFirstBytes; byte += 64) __builtin_prefetch(first + byte);
 }
 
 int64_t token_count(const LinearStep& step) {
@@ -85,7 +99,7 @@ void LinearRunner::run(const LinearStep& step) {
   ++step_number_;
   if (tokens <= kStreamTokens) {
     return pool_.share(units, kStreamPanels, [&](int thread, Range part) {
-      run_units(step, prepare_alone(step, thread), part, thread);
+      run_units(step, prepare_alone(step, part.begin, thread), part, thread);
     });
   }
   const Input input = place_input(step, shared_);
@@ -128,10 +142,12 @@ LinearRunner::Input LinearRunner::place_input(const LinearStep& step, const Inpu
 }
 
 // In the thread's own memory, once a step.
-LinearRunner::Input LinearRunner::prepare_alone(const LinearStep& step, int thread) {
+LinearRunner::Input LinearRunner::prepare_alone(const LinearStep& step, int64_t first_unit,
+                                                int thread) {
   ThreadMemory& memory = threads_[thread];
   const Input input = place_input(step, memory.input);
   if (std::exchange(memory.prepared_step, step_number_) != step_number_) {
+    prefetch_units(step, first_unit);
     for (int64_t t = 0; t < token_count(step); ++t) {
       prepare_row(step, t, input, as<float>(memory.row));
     }

@@ -71,7 +71,7 @@ class LinearRunner {
   // Where the step's input goes; which of its forms are needed.
   Input place_input(const LinearStep& step, const InputMemory& memory);
   void prepare_row(const LinearStep& step, int64_t token, const Input& input, float* row);
-  Input prepare_alone(const LinearStep& step, int thread);
+  Input prepare_alone(const LinearStep& step, int64_t first_unit, int thread);
   // Units of panels, counted over all linears.
   void run_units(const LinearStep& step, const Input& input, Range units, int thread);
   void run_panels(const LinearStep& step, const Input& input, size_t linear, Range panels,

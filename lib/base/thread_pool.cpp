@@ -21,7 +21,10 @@ namespace {
 constexpr int kMaxThreads = 1024;
 // Longer than the gap between two jobs of one token, far shorter than the gap between requests.
 constexpr auto kSpinTime = std::chrono::microseconds(30);
-constexpr int kPausesBeforeYield = 32;  // about a microsecond
+// Longer than the work of one piece. A yield may cost a time slice where another program wants the
+// processor, so it comes only when a thread that is waited for must have lost its own.
+constexpr auto kTimeBeforeYield = std::chrono::microseconds(10);
+constexpr int kPausesAtOnce = 32;  // about a microsecond
 
 void pause_cpu() {
 #if defined(__x86_64__)
@@ -32,22 +35,20 @@ void pause_cpu() {
 }
 
 // Waits until `value` is no longer `old`: spins for kSpinTime, then sleeps. Returns the new value.
-//
-// While it spins it yields: where two threads of the pool share a processor (a busy machine, a
-// small quota), the one that is waited for runs at once. Measured with 2 threads on one processor
-// of an AMD EPYC: an empty run() takes 3.7 us, without the yield two times the spin time and 5 us.
 template <class T>
 T wait_for_change(const std::atomic<T>& value, T old) {
   using Clock = std::chrono::steady_clock;
-  std::optional<Clock::time_point> deadline;
+  std::optional<Clock::time_point> start;
+  Clock::duration waited{};
   do {
-    for (int i = 0; i < kPausesBeforeYield; ++i) {
+    for (int i = 0; i < kPausesAtOnce; ++i) {
       if (const T now = value.load(std::memory_order_acquire); now != old) return now;
       pause_cpu();
     }
-    if (!deadline) deadline = Clock::now() + kSpinTime;
-    std::this_thread::yield();
-  } while (Clock::now() < *deadline);
+    if (!start) start = Clock::now();
+    waited = Clock::now() - *start;
+    if (waited > kTimeBeforeYield) std::this_thread::yield();
+  } while (waited < kSpinTime);
   value.wait(old, std::memory_order_acquire);
   return value.load(std::memory_order_acquire);
 }

@@ -12,7 +12,7 @@ using Floats = Lanes<float, 32>;
 using Ints = Lanes<int32_t, 32>;
 using Words = Lanes<uint32_t, 32>;  // a 64-byte line
 
-constexpr int kStreams = 2;
+constexpr int kStreamTile = 4;
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;

@@ -13,7 +13,7 @@ using Floats = Lanes<float, 64>;
 using Ints = Lanes<int32_t, 64>;
 using Words = Lanes<uint32_t, 64>;  // a 64-byte line
 
-constexpr int kStreams = 4;
+constexpr int kStreamTile = 8;
 constexpr int kTilePanels = 3;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 8;

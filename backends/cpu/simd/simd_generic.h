@@ -11,7 +11,7 @@ using Ints = Lanes<int32_t, 16>;
 using Words = Lanes<uint32_t, 16>;  // a 64-byte line
 
 // Tiles: panels in flight for one token, panels and tokens of a tile for many.
-constexpr int kStreams = 1;
+constexpr int kStreamTile = 4;
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;
