@@ -236,7 +236,9 @@ Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range pa
   const ThreadMemory& memory = threads_[thread];
   const int64_t cols = weight.cols, count = tokens.end - tokens.begin;
   const Matrix y{as<float>(memory.products[which]), (panels.end - panels.begin) * kPanelRows};
-  const ConstMatrix x{input.floats.data + tokens.begin * cols, input.floats.stride};
+  // Without floats there are halves, for the module.
+  const float* floats = input.floats.data ? input.floats.data + tokens.begin * cols : nullptr;
+  const ConstMatrix x{floats, input.floats.stride};
   if (weight.dtype.layout == TensorLayout::kRows) {
     const int64_t row = panels.begin * kPanelRows;
     const Rows part{.format = *find_row_format(weight.dtype),
