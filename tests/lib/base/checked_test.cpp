@@ -62,16 +62,14 @@ TEST_CASE("a slice lies inside the whole, whatever the numbers") {
   CHECK(checked_slice(whole, 0, 8, "x").size() == 8);
   CHECK(checked_slice(whole, 8, 0, "x").empty());
   CHECK(checked_slice(whole, 2, 3, "x").data() == kEight + 2);
-  for (const auto& [offset, size] : {std::pair<uint64_t, uint64_t>{0, 9},
-                                     {8, 1},
-                                     {9, 0},
-                                     {kMax, 1},
-                                     {1, kMax},
-                                     {kMax, kMax},
-                                     {4, kMax - 3}}) {
-    CAPTURE(offset);
-    CAPTURE(size);
-    CHECK_THROWS_AS(checked_slice(whole, offset, size, "x"), Error);
+  struct Slice {
+    uint64_t offset, size;
+  };
+  for (const Slice& s :
+       {Slice{0, 9}, {8, 1}, {9, 0}, {kMax, 1}, {1, kMax}, {kMax, kMax}, {4, kMax - 3}}) {
+    CAPTURE(s.offset);
+    CAPTURE(s.size);
+    CHECK_THROWS_AS(checked_slice(whole, s.offset, s.size, "x"), Error);
   }
   CHECK(error_of([&] { checked_slice(whole, 6, 4, "m.mica: header"); }).message() ==
         "m.mica: header: expected 4 bytes at offset 6, found only 8 bytes in all");

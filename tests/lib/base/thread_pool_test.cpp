@@ -227,7 +227,7 @@ TEST_CASE("a number of threads that makes no sense is refused") {
   for (const int threads : {0, -1, 1025}) CHECK_THROWS_AS(ThreadPool{threads}, Error);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef MICA_SANITIZED
 TEST_CASE("threads that cannot be started are an error") {
   const pid_t child = fork();
   if (child == 0) {
