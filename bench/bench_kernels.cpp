@@ -1,13 +1,17 @@
 // Products, attention and their limits on this machine.
 //
-//   bench-kernels --benchmark_filter='decode/avx512vnni/.*/threads:1'
+//   bench-kernels                 what decides speed, on the best ISA with all threads: a minute
+//   bench-kernels --all           every ISA, type and number of tokens: half an hour
+//   bench-kernels --benchmark_filter='decode/avx512vnni/.*/threads:1'     a part of all
 //
-// decode/ISA/TYPE   one token times a weight larger than the caches: bytes of weights a second, to
+// limit/read/WHERE/LOOP   bytes a second from DRAM or a cache, by several loops: the fastest counts
+// decode/ISA/TYPE/TOKENS  one token (or a few) times a weight larger than the caches: bytes of
+// weights
+//                         a second, to be read beside limit/read/DRAM
+// prefill/ISA/TYPE/TOKENS tokens times a weight that stays in the caches: operations a second, to
 // be
-//                   read beside limit/read
-// prefill/ISA/TYPE  256 tokens times a weight that stays in the caches: operations a second, to be
-//                   read beside limit/int8 (limit/float for f32, f16, bf16 weights)
-// attention/ISA     tokens of 9 heads over 3 kv heads of 64 channels at some depth
+//                         read beside limit/int8/ISA (limit/float/ISA for f32, f16, bf16 weights)
+// attention/ISA/KV        tokens of 9 heads over 3 kv heads of 64 channels at some depth
 #include <benchmark/benchmark.h>
 #include <cstring>
 #include <functional>
@@ -15,9 +19,11 @@
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
-#include "bench/machine_limits.h"
+#include "backends/cpu/machine_limits.h"
 #include "lib/base/aligned_buffer.h"
+#include "lib/base/error.h"
 #include "lib/base/half.h"
+#include "lib/base/host.h"
 #include "quant/weight_type.h"
 
 namespace mica::bench {
@@ -26,32 +32,22 @@ namespace {
 using benchmark::Counter;
 using benchmark::State;
 
-constexpr uint64_t kReadBytes = 256 << 20;
 constexpr uint64_t kStreamedBytes = 192
                                     << 20;  // of weights; several times a last-level cache's share
 
-void limit_read(State& state, int threads) {
-  const AlignedBuffer buffer(kReadBytes);
-  std::memset(buffer.data(), 1, kReadBytes);
+void limit_read(State& state, int threads, const cpu::ReadLoop& loop, uint64_t bytes) {
+  const AlignedBuffer buffer = cpu::make_read_buffer(bytes);
   ThreadPool pool(threads);
-  for (auto _ : state) {
-    pool.share(kReadBytes >> 16, 16, [&](int, Range part) {
-      benchmark::DoNotOptimize(
-          read_all(buffer.data() + (part.begin << 16), (part.end - part.begin) << 16));
-    });
-  }
-  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * kReadBytes));
+  double rate = 0;
+  for (auto _ : state) rate += cpu::measure_read(pool, loop, buffer.data(), bytes);
+  state.counters["bytes_per_second"] = Counter(rate, Counter::kAvgIterations, Counter::kIs1024);
 }
 
-void limit_compute(State& state, int threads, uint64_t (*multiply)(uint64_t)) {
-  constexpr uint64_t kRounds = 1 << 20;
+void limit_compute(State& state, int threads, const cpu::PeakLoop& loop) {
   ThreadPool pool(threads);
-  uint64_t operations = 0;
-  for (auto _ : state) {
-    pool.share(threads, 1, [&](int, Range) { operations = multiply(kRounds); });
-  }
-  state.counters["ops"] =
-      Counter(static_cast<double>(operations) * threads, Counter::kIsIterationInvariantRate);
+  double rate = 0;
+  for (auto _ : state) rate += cpu::measure_peak(pool, loop);
+  state.counters["ops"] = Counter(rate, Counter::kAvgIterations);
 }
 
 std::vector<float> normals(int64_t count) {
@@ -154,7 +150,14 @@ void attention(State& state, const std::string& isa, int threads, KvType type, i
 }
 
 void add(const std::string& name, int threads, const std::function<void(State&)>& run) {
-  benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(threads)).c_str(), run)
+  const auto guarded = [=](State& state) {
+    try {
+      run(state);
+    } catch (const Error& error) {  // float weights without their module, say
+      state.SkipWithError(error.message().c_str());
+    }
+  };
+  benchmark::RegisterBenchmark((name + "/threads:" + std::to_string(threads)).c_str(), guarded)
       ->UseRealTime()
       ->Unit(benchmark::kMicrosecond);
 }
@@ -167,46 +170,91 @@ std::vector<DType> dtypes() {
   return all;
 }
 
-void add_all(int threads) {
-  add("limit/read", threads, [=](State& s) { limit_read(s, threads); });
-  add("limit/int8", threads, [=](State& s) { limit_compute(s, threads, multiply_bytes); });
-  add("limit/float", threads, [=](State& s) { limit_compute(s, threads, multiply_floats); });
-  for (const IsaInfo& info : cpu_isas()) {
-    if (!info.available) continue;
-    const std::string isa = info.name;
-    for (const DType& dtype : dtypes()) {
-      const Setting setting{isa, dtype, threads};
-      const std::string type = isa + "/" + dtype_name(dtype);
-      for (const int64_t tokens : {1, 4}) {
-        add("decode/" + type + "/" + std::to_string(tokens), threads,
-            [=](State& s) { decode(s, setting, tokens); });
-      }
-      for (const int64_t tokens : {16, 64, 256}) {
-        add("prefill/" + type + "/" + std::to_string(tokens), threads,
-            [=](State& s) { prefill(s, setting, tokens); });
-      }
-      if (dtype.group == 0) continue;
-      const Setting exact{isa, dtype, threads, Activations::kF32};
-      add("decode-f32/" + type + "/1", threads, [=](State& s) { decode(s, exact, 1); });
-      add("prefill-f32/" + type + "/256", threads, [=](State& s) { prefill(s, exact, 256); });
-    }
-    for (const KvType kv : {KvType::kF16, KvType::kF32}) {
-      const std::string name = "attention/" + isa + (kv == KvType::kF16 ? "/f16" : "/f32");
-      add(name + "/256 at 256", threads,
-          [=](State& s) { attention(s, isa, threads, kv, 256, 256); });
-      add(name + "/1 at 4096", threads, [=](State& s) { attention(s, isa, threads, kv, 1, 4096); });
-      add(name + "/1 at 32768", threads,
-          [=](State& s) { attention(s, isa, threads, kv, 1, 32768); });
+void add_limits(int threads) {
+  const struct {
+    const char* name;
+    uint64_t bytes;
+  } places[] = {{"DRAM", 256 << 20}, {"L3", 12 << 20}, {"L2", uint64_t(threads) << 19}};
+  for (const auto& place : places) {
+    for (const cpu::ReadLoop& loop : cpu::read_loops()) {
+      add(std::string("limit/read/") + place.name + "/" + loop.name, threads,
+          [=](State& s) { limit_read(s, threads, loop, place.bytes); });
     }
   }
+  for (const IsaInfo& info : cpu_isas()) {
+    if (!info.available) continue;
+    const auto add_peak = [&](const char* kind, const cpu::PeakLoop* loop) {
+      if (loop == nullptr) return;
+      add(std::string("limit/") + kind + "/" + loop->isa, threads,
+          [=](State& s) { limit_compute(s, threads, *loop); });
+    };
+    add_peak("int8", cpu::int8_peak(info.name));
+    add_peak("float", cpu::float_peak(info.name));
+  }
+}
+
+void add_products(int threads, const std::string& isa) {
+  for (const DType& dtype : dtypes()) {
+    const Setting setting{isa, dtype, threads};
+    const std::string type = isa + "/" + dtype_name(dtype);
+    for (const int64_t tokens : {1, 4}) {
+      add("decode/" + type + "/" + std::to_string(tokens), threads,
+          [=](State& s) { decode(s, setting, tokens); });
+    }
+    for (const int64_t tokens : {16, 64, 256}) {
+      add("prefill/" + type + "/" + std::to_string(tokens), threads,
+          [=](State& s) { prefill(s, setting, tokens); });
+    }
+    if (dtype.group == 0) continue;
+    const Setting exact{isa, dtype, threads, Activations::kF32};
+    add("decode-f32/" + type + "/1", threads, [=](State& s) { decode(s, exact, 1); });
+    add("prefill-f32/" + type + "/256", threads, [=](State& s) { prefill(s, exact, 256); });
+  }
+}
+
+void add_attention(int threads, const std::string& isa) {
+  for (const KvType kv : {KvType::kF16, KvType::kF32}) {
+    const std::string name = "attention/" + isa + (kv == KvType::kF16 ? "/f16" : "/f32");
+    add(name + "/256 at 256", threads, [=](State& s) { attention(s, isa, threads, kv, 256, 256); });
+    for (const int64_t depth : {4096, 32768}) {
+      add(name + "/1 at " + std::to_string(depth), threads,
+          [=](State& s) { attention(s, isa, threads, kv, 1, depth); });
+    }
+  }
+}
+
+// The benchmarks that run when neither --all nor a filter is given.
+std::string default_filter(int threads) {
+  const std::string isa = choose_isa("auto");
+  return "^(limit/read/.*|limit/(int8|float)/" + isa + "|decode/" + isa +
+         "/q(4|4s|4m|8)g(32|64)/1|prefill/" + isa + "/q(4|4m|8)g(32|64)/256|attention/" + isa +
+         "/f16/.*)/threads:" + std::to_string(threads) + "(/real_time)?$";
 }
 
 }  // namespace
 }  // namespace mica::bench
 
 int main(int argc, char** argv) {
-  for (const int threads : {1, 2}) mica::bench::add_all(threads);
-  benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  using namespace mica;
+  const int threads = choose_threads(read_host_facts(), 0).threads;
+  for (int count = 1;; count = threads) {
+    bench::add_limits(count);
+    for (const IsaInfo& info : cpu_isas()) {
+      if (!info.available) continue;
+      bench::add_products(count, info.name);
+      bench::add_attention(count, info.name);
+    }
+    if (count == threads) break;
+  }
+  std::vector<char*> arguments(argv, argv + argc);
+  const auto asks_for = [&](std::string_view option) {
+    return std::erase_if(arguments, [&](const char* word) { return word == option; }) > 0;
+  };
+  std::string filter = "--benchmark_filter=" + bench::default_filter(threads);
+  // Options given later win, a filter of the user among them.
+  if (!asks_for("--all")) arguments.insert(arguments.begin() + 1, filter.data());
+  int count = static_cast<int>(arguments.size());
+  benchmark::Initialize(&count, arguments.data());
+  if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
   benchmark::RunSpecifiedBenchmarks();
 }
