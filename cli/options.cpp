@@ -50,6 +50,10 @@ void declare_engine(CLI::App& app, EngineOptions& options) {
   app.add_option("-t,--threads", options.threads,
                  "Threads (default: cores this process may use; `mica doctor` says why)")
       ->check(CLI::Range(1, 1024));
+  declare_kernels(app, options);
+}
+
+void declare_kernels(CLI::App& app, EngineOptions& options) {
   app.add_option("--isa", options.isa, "Kernels: auto, generic, avx2, avx512vnni, ...");
   app.add_option("--activations", options.activations,
                  "Inputs of quantized products: int8, or f32 for exact checks");
@@ -67,10 +71,13 @@ mica_engine_options to_api(const EngineOptions& options, const OutputOptions& ou
 
 void declare_model(CLI::App& app, ModelOptions& options) {
   app.add_option("MODEL", options.path, "A .mica file")->required()->type_name("");
-  app.add_option("--load", options.load,
-                 "map: run from the mapped file; read: copy it into memory first")
-      ->check(CLI::IsMember({"map", "read"}));
+  declare_load(app, options.load);
   app.add_flag("--verify", options.verify, "Check all checksums before running");
+}
+
+void declare_load(CLI::App& app, std::string& load) {
+  app.add_option("--load", load, "map: run from the mapped file; read: copy it into memory first")
+      ->check(CLI::IsMember({"map", "read"}));
 }
 
 api::Model load(const api::Engine& engine, const ModelOptions& options) {

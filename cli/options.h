@@ -26,6 +26,8 @@ struct EngineOptions {
   bool threads_given = false;
 };
 void declare_engine(CLI::App& app, EngineOptions& options);
+// All of them but --threads.
+void declare_kernels(CLI::App& app, EngineOptions& options);
 // Log lines go to stderr unless `output.quiet`. The result borrows strings of `options`.
 mica_engine_options to_api(const EngineOptions& options, const OutputOptions& output);
 
@@ -36,6 +38,7 @@ struct ModelOptions {
   bool verify = false;
 };
 void declare_model(CLI::App& app, ModelOptions& options);
+void declare_load(CLI::App& app, std::string& load);
 api::Model load(const api::Engine& engine, const ModelOptions& options);
 
 // --ctx, --kv, --prefill-chunk, --chat-template.

@@ -39,7 +39,9 @@ template <class Vector, int kStreams, int kPrefetchBytes>
     }
   }
   const Vector all = sum[0] ^ sum[1] ^ sum[2] ^ sum[3] ^ sum[4] ^ sum[5] ^ sum[6] ^ sum[7];
-  return all[0] ^ all[1];
+  uint64_t folded = 0;
+  for (size_t i = 0; i < sizeof all / sizeof folded; ++i) folded ^= all[i];
+  return folded;
 }
 
 #define MICA_READ_LOOPS(function)                                                    \

@@ -18,26 +18,6 @@ Activations parse_activations(const char* name) {
               fmt::format("activations: expected int8 or f32, found '{}'", text));
 }
 
-LoadMode parse_load_mode(const char* name) {
-  const std::string_view text = text_or(name, "map");
-  if (text == "map") return LoadMode::kMap;
-  if (text == "read") return LoadMode::kRead;
-  throw Error(ErrorCode::kUsage, fmt::format("load: expected map or read, found '{}'", text));
-}
-
-EngineOptions engine_options(const mica_engine_options& given) {
-  EngineOptions options{.threads = given.threads,
-                        .isa = std::string(text_or(given.isa, "auto")),
-                        .activations = parse_activations(given.activations)};
-  if (given.log) {
-    options.log = [callback = given.log, user = given.log_user](LogLevel level,
-                                                                std::string_view text) {
-      callback(user, static_cast<mica_log_level>(level), text.data(), text.size());
-    };
-  }
-  return options;
-}
-
 Json environment() {
   Json found = Json::object();
   for (const char* name : {"MICA_THREADS", "MICA_ISA", "MICA_MODULE_DIR", "OMP_NUM_THREADS",
@@ -84,6 +64,27 @@ Json describe_model(const LoadedModel& model) {
 }
 
 }  // namespace
+
+LoadMode parse_load_mode(const char* name) {
+  const std::string_view text = text_or(name, "map");
+  if (text == "map") return LoadMode::kMap;
+  if (text == "read") return LoadMode::kRead;
+  throw Error(ErrorCode::kUsage, fmt::format("load: expected map or read, found '{}'", text));
+}
+
+EngineOptions engine_options(const mica_engine_options& given) {
+  EngineOptions options{.threads = given.threads,
+                        .isa = std::string(text_or(given.isa, "auto")),
+                        .activations = parse_activations(given.activations)};
+  if (given.log) {
+    options.log = [callback = given.log, user = given.log_user](LogLevel level,
+                                                                std::string_view text) {
+      callback(user, static_cast<mica_log_level>(level), text.data(), text.size());
+    };
+  }
+  return options;
+}
+
 }  // namespace mica
 
 using namespace mica;

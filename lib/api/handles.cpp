@@ -1,5 +1,6 @@
 #include "lib/api/handles.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <fmt/core.h>
@@ -7,6 +8,11 @@
 
 namespace mica {
 namespace {
+
+constexpr struct {
+  const char* name;
+  KvType type;
+} kKvTypes[] = {{"f16", KvType::kF16}, {"f32", KvType::kF32}};  // the default first
 
 mica_status store(mica_error* error, mica_status status, const char* message) noexcept {
   if (!error) return status;
@@ -64,10 +70,19 @@ void hand_out(std::string_view text, mica_text* out) {
 }
 
 KvType parse_kv_type(const char* name) {
-  const std::string_view text = text_or(name, "f16");
-  if (text == "f16") return KvType::kF16;
-  if (text == "f32") return KvType::kF32;
-  throw Error(ErrorCode::kUsage, fmt::format("kv: expected f16 or f32, found '{}'", text));
+  const std::string_view text = text_or(name, kKvTypes[0].name);
+  std::string list;
+  for (const auto& known : kKvTypes) {
+    if (text == known.name) return known.type;
+    list += (list.empty() ? "" : " or ") + std::string(known.name);
+  }
+  throw Error(ErrorCode::kUsage, fmt::format("kv: expected {}, found '{}'", list, text));
+}
+
+const char* kv_type_name(KvType type) {
+  return std::find_if(std::begin(kKvTypes), std::end(kKvTypes) - 1,
+                      [&](const auto& known) { return known.type == type; })
+      ->name;
 }
 
 }  // namespace mica

@@ -77,5 +77,8 @@ std::string_view text_of(const char* text, size_t size, const char* name);
 void hand_out(std::string_view text, mica_text* out);
 
 KvType parse_kv_type(const char* name);
+const char* kv_type_name(KvType type);
+LoadMode parse_load_mode(const char* name);
+EngineOptions engine_options(const mica_engine_options& given);
 
 }  // namespace mica

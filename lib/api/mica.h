@@ -189,6 +189,34 @@ mica_status mica_perplexity(mica_model* model, const mica_perplexity_options* op
                             mica_progress_callback progress, void* user, mica_text* json,
                             mica_error* error);
 
+typedef struct mica_numbers {
+  const int64_t* values;
+  size_t count;
+} mica_numbers;
+
+typedef struct mica_bench_options {
+  size_t struct_size;
+  mica_numbers threads; /* none: chosen as an engine would */
+  mica_numbers prompts; /* tokens of a prefill */
+  mica_numbers depths;  /* tokens held before */
+  mica_numbers batches; /* sequences decoded together */
+  int64_t generated;    /* tokens of a decode; 0: no decode */
+  int32_t repetitions;
+  const char* kv;   /* as in mica_session_options */
+  const char* load; /* as in mica_model_options */
+} mica_bench_options;
+
+/* Prompts of 512 tokens, 128 generated, depth 0, batch 1, 5 repetitions. */
+void mica_bench_options_init(mica_bench_options* options);
+/* The result so far, besides "progress": {"doing", "done", "total"}. A return of 0 stops with
+ * MICA_INTERRUPTED. */
+typedef int (*mica_bench_callback)(void* user, const char* json, size_t size);
+/* Rates beside the machine's limits, on engines with these options but for the threads.
+ * json: machine, model, limits, limits_by_threads, results. */
+mica_status mica_bench(const mica_engine_options* engine, const char* path,
+                       const mica_bench_options* options, mica_bench_callback callback, void* user,
+                       mica_text* json, mica_error* error);
+
 #ifdef __cplusplus
 }
 #endif

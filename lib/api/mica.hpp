@@ -76,6 +76,18 @@ inline std::string doctor(const mica_engine_options& options) {
   return text_of(mica_doctor, &options);
 }
 
+// Receives the result so far; returning false stops the benchmark.
+using BenchCallback = std::function<bool(std::string_view json)>;
+
+inline int forward_bench(void* user, const char* json, size_t size) {
+  const auto& callback = *static_cast<const BenchCallback*>(user);
+  return !callback || callback({json, size});
+}
+inline std::string bench(const mica_engine_options& engine, const std::string& path,
+                         const mica_bench_options& options, const BenchCallback& callback) {
+  return text_of(mica_bench, &engine, path.c_str(), &options, &forward_bench, user_of(callback));
+}
+
 class Session {
  public:
   explicit Session(mica_session* session) : session_(session) {}

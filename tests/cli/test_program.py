@@ -159,6 +159,35 @@ class Results(Case):
             self.assertIn(key, again["kl"])
         self.assertGreater(again["top1_agreement"], 0.99)
 
+    def test_bench_gives_the_documented_keys(self):
+        found = self.json("bench", self.model, "-p", "16,32", "-n", 3, "-d", "0,64", "-b", "1,4",
+                          "-t", 1, "-r", 2, "--isa", "generic")
+        self.assertEqual(found["machine"]["isa"], "generic")
+        self.assertEqual(found["machine"]["threads"], 1)
+        self.assertTrue(found["machine"]["cpu"] and found["machine"]["why"])
+        for key in ("read_gb_per_second", "read_gb_per_second_at_model_size"):
+            self.assertGreater(found["limits"][key], 0)
+        for key in ("int8_gops", "fma_gflops"):
+            self.assertIn(key, found["limits"])
+        cases = [(r["test"], r["tokens"], r["depth"], r["batch"]) for r in found["results"]]
+        self.assertEqual(cases, [("prefill", 16, 0, 1), ("prefill", 32, 0, 1), ("decode", 3, 0, 1),
+                                 ("decode", 3, 0, 4), ("prefill", 16, 64, 1),
+                                 ("prefill", 32, 64, 1), ("decode", 3, 64, 1),
+                                 ("decode", 3, 64, 4)])
+        for result in found["results"]:
+            rate = result["tokens_per_second"]
+            self.assertTrue(0 < rate["min"] <= rate["median"] <= rate["max"])
+            self.assertIn("share_of_limit", result)
+            self.assertEqual(result["repetitions"], 2)
+        decode = found["results"][2]
+        self.assertGreater(decode["share_of_limit"], 0)
+        self.assertGreater(decode["bytes_per_token"], found["model"]["weight_bytes"])
+
+    def test_bench_prints_a_table(self):
+        done = mica("bench", self.model, "-p", 16, "-n", 3, "-r", 1, "--kv", "f32")
+        self.assertEqual(done.returncode, OK, done.stderr.decode())
+        self.assertRegex(done.stdout.decode(), r"prefill +16 +0 +1 .*\ndecode +3 +0 +1 .*% of read")
+
     def test_doctor_names_the_kernels_and_why_that_many_threads(self):
         found = self.json("doctor", "--threads", 1, "--isa", "generic")
         self.assertEqual(found["isa"], "generic")
@@ -167,7 +196,7 @@ class Results(Case):
 
     def test_help_begins_with_examples(self):
         for command in ("chat", "generate", "convert", "inspect", "verify", "tokenize",
-                        "detokenize", "perplexity", "doctor"):
+                        "detokenize", "perplexity", "bench", "doctor"):
             text = mica(command, "--help").stdout.decode()
             self.assertLess(text.index("Examples:"), text.index("Options:"), command)
             self.assertIn(f"mica {command} ", text)
@@ -298,6 +327,19 @@ class BadInput(Case):
         self.expect(mica("generate", self.model, "-p", "x", "--logit-bias", "9999=1"), USAGE, "9999")
         self.expect(mica("detokenize", self.model, stdin=b"12 cat"), USAGE, "byte 3")
         self.expect(mica("detokenize", self.model, stdin=b"99999"), USAGE, "99999")
+
+    def test_senseless_benchmarks(self):
+        quick = ("bench", self.model, "-p", 16, "-n", 2, "-r", 1)
+        for threads in (0, 1000, -1):
+            self.expect(mica(*quick, "-t", threads), USAGE, "threads: expected 1 ..", str(threads))
+        self.expect(mica(*quick, "-d", 129), USAGE, "depth", "128", "129")
+        self.expect(mica("bench", self.model), USAGE, "prompt", "128", "512")
+        self.expect(mica(*quick, "-b", 0), USAGE, "batch")
+        self.expect(mica(*quick, "-r", 0), USAGE, "repetitions")
+        self.expect(mica(*quick, "--kv", "f8"), USAGE, "f8", "f16")
+        self.expect(mica(*quick, "--isa", "warp9"), USAGE, "warp9")
+        self.expect(mica("bench", self.gguf), INVALID, "GGUF", "mica convert")
+        self.expect(mica("bench", self.path("nothing.mica")), RUNTIME, "nothing.mica")
 
     def test_no_prompt_at_all(self):
         self.expect(mica("generate", self.model, stdin=b""), USAGE)

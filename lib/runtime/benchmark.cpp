@@ -1,0 +1,364 @@
+#include "lib/runtime/benchmark.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <deque>
+#include <fmt/format.h>
+
+#include "backends/cpu/cpu_backend.h"
+#include "backends/cpu/machine_limits.h"
+#include "lib/base/error.h"
+#include "lib/model/architecture.h"
+#include "lib/runtime/benchmark_rig.h"
+#include "quant/weight_type.h"
+
+namespace mica {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kReadBufferBytes = 512 << 20;    // far beyond caches
+constexpr uint64_t kPrivateCacheBytes = 256 << 10;  // of a thread: in the second level anywhere
+constexpr double kTickSeconds = 0.5;
+constexpr int64_t kMaxRepetitions = 1000;
+constexpr int64_t kMaxBatch = 256;
+
+void require_range(const char* what, int64_t value, int64_t low, int64_t high,
+                   const std::string& why = "") {
+  if (value >= low && value <= high) return;
+  throw Error(ErrorCode::kUsage, fmt::format("benchmark {}: expected {} .. {}{}, found {}", what,
+                                             low, high, why, value));
+}
+
+void check_threads(const HostFacts& host, const std::vector<int>& threads) {
+  int most = host.affinity_cpus;
+  std::string why = fmt::format(" ({} processors in the affinity mask)", most);
+  if (host.cgroup_cpus > 0 && host.cgroup_cpus < most) {
+    most = std::max(1, static_cast<int>(host.cgroup_cpus));
+    why = fmt::format(" (a cgroup quota of {:.4g} processors)", host.cgroup_cpus);
+  }
+  for (const int count : threads) require_range("threads", count, 1, most, why);
+}
+
+void check_options(const BenchmarkOptions& options, const ModelConfig& config) {
+  const std::string why = ", the model's context";
+  for (const int64_t tokens : options.prompts) {
+    require_range("prompt", tokens, 1, config.context_length, why);
+  }
+  for (const int64_t depth : options.depths) {
+    require_range("depth", depth, 0, config.context_length, why);
+  }
+  for (const int64_t batch : options.batches) require_range("batch", batch, 1, kMaxBatch);
+  require_range("generated tokens", options.generated, 0, config.context_length, why);
+  require_range("repetitions", options.repetitions, 1, kMaxRepetitions);
+}
+
+// Bytes of weights that products read, and the numbers of weights.
+struct WeightCounts {
+  uint64_t bytes = 0;
+  double linears = 0;
+  double head = 0;
+};
+
+WeightCounts count_weights(const ModelWeights& weights) {
+  WeightCounts counts;
+  const auto count = [&](const Weight& w) {
+    counts.bytes += tensor_bytes(w.dtype, w.rows, w.cols, "benchmark");
+    return static_cast<double>(w.rows) * static_cast<double>(w.cols);
+  };
+  for (const LayerWeights& w : weights.layers) {
+    for (const Weight* weight : {&w.q, &w.k, &w.v, &w.attn_out, &w.gate, &w.up, &w.down}) {
+      counts.linears += count(*weight);
+    }
+  }
+  counts.head = count(weights.head);
+  return counts;
+}
+
+int64_t largest(const std::vector<int64_t>& values) {
+  return values.empty() ? 0 : *std::max_element(values.begin(), values.end());
+}
+
+class Benchmark {
+ public:
+  Benchmark(const MicaFile& file, const BenchmarkOptions& options,
+            const BenchmarkProgress& progress);
+  BenchmarkResult run();
+
+ private:
+  // Samples of MachineLimits, one a repetition.
+  struct Samples {
+    std::vector<double> read, read_at_model_size, read_from_cache, int8, fma;
+  };
+
+  void describe_model();
+  void add_cases(int threads);
+  void make_rigs();
+  void fill();
+  void measure_limits(size_t rig);
+  void measure_case(BenchmarkRig& rig, BenchmarkCase& c);
+  double measure_limit(const BenchmarkRig& rig, const BenchmarkCase& c) const;
+  double prefill(BenchmarkRig& rig, int64_t depth, int64_t tokens);
+  double decode(BenchmarkRig& rig, const BenchmarkCase& c);
+  double read_rate(const BenchmarkRig& rig, double bytes) const;
+  double peak_rate(const BenchmarkRig& rig, const cpu::PeakLoop* loop) const;
+  void tick(std::string_view doing, uint64_t done, uint64_t total);
+  void tick_sometimes();
+
+  const MicaFile& file_;
+  const BenchmarkOptions& options_;
+  const BenchmarkProgress& progress_;
+  const HostFacts host_ = read_host_facts();
+  ModelConfig config_;
+  ModelWeights weights_;
+  WeightCounts counts_;
+  RigLimits rig_limits_;
+  AlignedBuffer buffer_;
+  std::deque<BenchmarkRig> rigs_;  // one for each number of threads
+  std::vector<Samples> samples_;
+  BenchmarkResult result_;
+
+  std::string doing_;
+  uint64_t done_ = 0, total_ = 0;
+  Clock::time_point last_tick_ = Clock::now();
+};
+
+Benchmark::Benchmark(const MicaFile& file, const BenchmarkOptions& options,
+                     const BenchmarkProgress& progress)
+    : file_(file),
+      options_(options),
+      progress_(progress),
+      config_(parse_model_config(file.metadata()["model"], file.path())),
+      weights_(bind_weights(file, config_, find_architecture(config_.architecture, file.path()))),
+      counts_(count_weights(weights_)) {
+  check_options(options, config_);
+  check_threads(host_, options.threads);
+  const int64_t tokens = std::max(largest(options.prompts), options.generated);
+  const bool decodes = options.generated > 0;
+  rig_limits_ = {.positions = std::max<int64_t>(1, largest(options.depths) + tokens),
+                 .sequences = decodes ? std::max<int64_t>(1, largest(options.batches)) : 1,
+                 .kv = options.kv};
+  describe_model();
+}
+
+void Benchmark::describe_model() {
+  const bool reference = options_.engine.isa == "reference";
+  result_.cpu = host_.cpu_name;
+  result_.isa = reference ? "reference" : choose_isa(options_.engine.isa);
+  result_.model = config_.name;
+  result_.weights = dtype_name(weights_.layers.front().gate.dtype);
+  result_.weight_bytes = counts_.bytes;
+  result_.kv = options_.kv;
+  std::vector<int> threads = options_.threads;
+  if (threads.empty()) threads.push_back(0);
+  for (const int count : threads) {
+    result_.limits.push_back({.threads = choose_threads(host_, count)});
+    add_cases(result_.limits.back().threads.threads);
+  }
+}
+
+void Benchmark::add_cases(int threads) {
+  const KvLayout layout{options_.kv, config_.kv_heads, config_.head_size};
+  const double position_bytes = static_cast<double>(layout.block_bytes() * config_.layers) / 16;
+  const double weight_bytes = static_cast<double>(counts_.bytes);
+  const bool integer = weights_.layers.front().gate.dtype.layout == TensorLayout::kPanels &&
+                       options_.engine.activations == Activations::kInt8;
+  BenchmarkCase c{.threads = threads};
+  for (const int64_t depth : options_.depths) {
+    c.depth = depth;
+    for (const int64_t tokens : options_.prompts) {
+      const auto steps = static_cast<double>((tokens - 1) / BenchmarkRig::kStepTokens + 1);
+      c.test = BenchmarkTest::kPrefill;
+      c.tokens = tokens;
+      c.batch = 1;
+      c.limit = integer ? BenchmarkLimit::kInt8 : BenchmarkLimit::kFma;
+      c.bytes_per_token = weight_bytes * steps / static_cast<double>(tokens);
+      c.operations_per_token = 2 * counts_.linears;
+      result_.cases.push_back(c);
+    }
+    if (options_.generated == 0) continue;
+    for (const int64_t batch : options_.batches) {
+      const double seen = static_cast<double>(depth) + (options_.generated + 1) / 2.0;
+      c.test = BenchmarkTest::kDecode;
+      c.tokens = options_.generated;
+      c.batch = batch;
+      c.limit = BenchmarkLimit::kRead;
+      c.bytes_per_token = weight_bytes / static_cast<double>(batch) + seen * position_bytes;
+      c.operations_per_token = 2 * (counts_.linears + counts_.head);
+      result_.cases.push_back(c);
+    }
+  }
+}
+
+void Benchmark::make_rigs() {
+  const uint64_t available = host_.memory_available_bytes;
+  const uint64_t engines = result_.limits.size();
+  uint64_t buffer = kReadBufferBytes;
+  if (available > 0) buffer = std::clamp<uint64_t>(available / 4 >> 20 << 20, 1 << 20, buffer);
+  const uint64_t bytes = engines * BenchmarkRig::bytes_of(config_, rig_limits_) + buffer;
+  if (available > 0 && bytes > available) {
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("benchmark: {} sequences of {} tokens{}: expected {} MiB of memory for "
+                            "keys, values and intermediate results, found {} MiB available",
+                            rig_limits_.sequences, rig_limits_.positions,
+                            engines > 1 ? fmt::format(" on {} engines", engines) : "", bytes >> 20,
+                            available >> 20));
+  }
+  for (const MachineLimits& limits : result_.limits) {
+    EngineOptions options = options_.engine;
+    options.threads = limits.threads.threads;
+    rigs_.emplace_back(file_, config_, weights_, options, rig_limits_);
+  }
+  samples_.resize(rigs_.size());
+  tick("preparing", 0, 1);
+  buffer_ = cpu::make_read_buffer(buffer);
+}
+
+// Keys and values that cases begin with; with a step of each kind, so that no page is new later.
+void Benchmark::fill() {
+  const int64_t depth = largest(options_.depths);
+  const int64_t total = depth * rig_limits_.sequences * std::ssize(rigs_);
+  int64_t done = 0;
+  for (BenchmarkRig& rig : rigs_) {
+    for (int64_t sequence = 0; sequence < rig_limits_.sequences; ++sequence) {
+      for (int64_t begin = 0; begin < depth; begin += BenchmarkRig::kStepTokens) {
+        const int64_t count = std::min(BenchmarkRig::kStepTokens, depth - begin);
+        rig.prefill(sequence, begin, count, false);
+        tick("filling the context", done += count, total);
+      }
+    }
+    tick("warming up", 0, 1);
+    if (const int64_t prompt = std::min(largest(options_.prompts), BenchmarkRig::kStepTokens)) {
+      rig.prefill(0, 0, prompt, true);
+    }
+    if (options_.generated > 0) rig.decode(rig_limits_.sequences, depth);
+  }
+}
+
+BenchmarkResult Benchmark::run() {
+  make_rigs();
+  fill();
+  const uint64_t total = options_.repetitions * result_.cases.size();
+  uint64_t done = 0;
+  const size_t cases = result_.cases.size() / rigs_.size();  // of one number of threads
+  for (int repetition = 0; repetition < options_.repetitions; ++repetition) {
+    for (size_t i = 0; i < rigs_.size(); ++i) {
+      measure_limits(i);
+      tick("measuring", done, total);
+      for (size_t k = 0; k < cases; ++k) {
+        measure_case(rigs_[i], result_.cases[i * cases + k]);
+        tick("measuring", ++done, total);
+      }
+    }
+  }
+  return std::move(result_);
+}
+
+void Benchmark::measure_limits(size_t index) {
+  const BenchmarkRig& rig = rigs_[index];
+  Samples& samples = samples_[index];
+  MachineLimits& limits = result_.limits[index];
+  const auto sample = [](std::vector<double>& values, double value) {
+    values.push_back(value);
+    return median(values);
+  };
+  const double threads = limits.threads.threads;
+  limits.read = sample(samples.read, read_rate(rig, kReadBufferBytes));
+  limits.read_at_model_size =
+      sample(samples.read_at_model_size, read_rate(rig, static_cast<double>(counts_.bytes)));
+  limits.read_from_cache =
+      sample(samples.read_from_cache, read_rate(rig, threads * kPrivateCacheBytes));
+  limits.int8 = sample(samples.int8, peak_rate(rig, cpu::int8_peak(result_.isa)));
+  limits.fma = sample(samples.fma, peak_rate(rig, cpu::float_peak(result_.isa)));
+}
+
+void Benchmark::measure_case(BenchmarkRig& rig, BenchmarkCase& c) {
+  const bool is_prefill = c.test == BenchmarkTest::kPrefill;
+  const double seconds = is_prefill ? prefill(rig, c.depth, c.tokens) : decode(rig, c);
+  const double rate = static_cast<double>(c.tokens * c.batch) / seconds;
+  c.tokens_per_second.push_back(rate);
+  const double limit = measure_limit(rig, c);
+  if (limit == 0) return;
+  c.limit_rates.push_back(limit);
+  c.limit_shares.push_back(rate * (is_prefill ? c.operations_per_token : c.bytes_per_token) /
+                           limit);
+}
+
+double Benchmark::measure_limit(const BenchmarkRig& rig, const BenchmarkCase& c) const {
+  switch (c.limit) {
+    case BenchmarkLimit::kInt8:
+      return peak_rate(rig, cpu::int8_peak(result_.isa));
+    case BenchmarkLimit::kFma:
+      return peak_rate(rig, cpu::float_peak(result_.isa));
+    case BenchmarkLimit::kRead:
+      break;
+  }
+  return read_rate(rig, c.bytes_per_token * static_cast<double>(c.batch));
+}
+
+double Benchmark::prefill(BenchmarkRig& rig, int64_t depth, int64_t tokens) {
+  double seconds = 0;
+  for (int64_t done = 0; done < tokens; done += BenchmarkRig::kStepTokens) {
+    const int64_t count = std::min(BenchmarkRig::kStepTokens, tokens - done);
+    seconds += rig.prefill(0, depth + done, count, done + count == tokens);
+    tick_sometimes();
+  }
+  return seconds;
+}
+
+double Benchmark::decode(BenchmarkRig& rig, const BenchmarkCase& c) {
+  double seconds = 0;
+  for (int64_t i = 0; i < c.tokens; ++i) {
+    seconds += rig.decode(c.batch, c.depth + i);
+    tick_sometimes();
+  }
+  return seconds;
+}
+
+// Of the fastest loop, over `bytes` or as many as there is memory for.
+double Benchmark::read_rate(const BenchmarkRig& rig, double bytes) const {
+  const double limited = std::min(bytes, static_cast<double>(buffer_.bytes()));
+  const uint64_t whole = std::max<uint64_t>(1, static_cast<uint64_t>(limited) / cpu::kReadMultiple);
+  double fastest = 0;
+  for (const cpu::ReadLoop& loop : cpu::read_loops()) {
+    fastest = std::max(fastest, cpu::measure_read(rig.engine().pool(), loop, buffer_.data(),
+                                                  whole * cpu::kReadMultiple));
+  }
+  return fastest;
+}
+
+double Benchmark::peak_rate(const BenchmarkRig& rig, const cpu::PeakLoop* loop) const {
+  return loop == nullptr ? 0 : cpu::measure_peak(rig.engine().pool(), *loop);
+}
+
+void Benchmark::tick(std::string_view doing, uint64_t done, uint64_t total) {
+  doing_ = doing;
+  done_ = done;
+  total_ = total;
+  last_tick_ = Clock::now();
+  if (!progress_ || progress_(result_, doing, done, total)) return;
+  throw Error(ErrorCode::kInterrupted, "benchmark interrupted");
+}
+
+void Benchmark::tick_sometimes() {
+  const std::chrono::duration<double> since = Clock::now() - last_tick_;
+  if (since.count() >= kTickSeconds) tick(doing_, done_, total_);
+}
+
+}  // namespace
+
+double median(std::vector<double> values) {
+  if (values.empty()) return 0;
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  if (values.size() % 2 == 1) return *middle;
+  return (*middle + *std::max_element(values.begin(), middle)) / 2;
+}
+
+BenchmarkResult run_benchmark(const MicaFile& file, const BenchmarkOptions& options,
+                              const BenchmarkProgress& progress) {
+  return Benchmark(file, options, progress).run();
+}
+
+}  // namespace mica

@@ -1,0 +1,53 @@
+// One engine with sequences to be measured: what a benchmark runs its cases on.
+//
+// Token ids are a fixed function of sequence and position, so that a step run again writes the keys
+// and values that were there before: cases need no context of their own. One thread at a time;
+// file, config and weights outlive it.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "formats/reader.h"
+#include "lib/model/decoder.h"
+#include "lib/runtime/engine.h"
+
+namespace mica {
+
+struct RigLimits {
+  int64_t positions = 0;  // of each sequence
+  int64_t sequences = 0;
+  KvType kv = KvType::kF16;
+};
+
+class BenchmarkRig {
+ public:
+  static constexpr int64_t kStepTokens = 512;  // of a prefill step at most
+
+  BenchmarkRig(const MicaFile& file, const ModelConfig& config, const ModelWeights& weights,
+               const EngineOptions& options, const RigLimits& limits);
+  // Memory that one takes, besides the file.
+  static uint64_t bytes_of(const ModelConfig& config, const RigLimits& limits);
+
+  const Engine& engine() const { return engine_; }
+
+  // Tokens [begin, begin + count) of one sequence, at most kStepTokens, and the logits after the
+  // last of them if wanted; seconds that took. The positions before must hold their tokens.
+  double prefill(int64_t sequence, int64_t begin, int64_t count, bool wants_logits);
+  // The token at `position` of the first `batch` sequences together, and the logits after each.
+  double decode(int64_t batch, int64_t position);
+
+ private:
+  double step(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
+              std::span<const int32_t> logit_rows);
+
+  const MicaFile& file_;
+  int64_t vocabulary_;
+  Engine engine_;
+  KvPool pool_;
+  std::deque<KvSequence> sequences_;
+  Decoder decoder_;
+};
+
+}  // namespace mica
