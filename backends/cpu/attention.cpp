@@ -126,7 +126,7 @@ uint64_t AttentionRunner::reserve(const StepLimits& limits) {
   const int64_t size = limits.head_size, padded = state_floats(1, size) - 2;
   const int64_t state = state_floats(rows, size);
   const int64_t q = rows * size, scores = rows * kPiecePositions;
-  const int64_t keys = kKeyBlocks * size * kKvBlockTokens, values = padded * kKvBlockTokens;
+  const int64_t keys = size * kKvBlockTokens, values = padded * kKvBlockTokens;
   uint64_t bytes = 0;
   for (ThreadMemory& memory : threads_) {
     memory.floats = AlignedBuffer((2 * state + q + scores + keys + values) * sizeof(float));

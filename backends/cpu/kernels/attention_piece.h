@@ -36,18 +36,14 @@ MICA_INLINE void prefetch_part(const std::byte* part, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(part + i);
 }
 
-// A block's keys as floats [E][16].
-MICA_INLINE void widen_keys(const std::byte* keys, int64_t head_size, bool half, float* to) {
-  if (!half) {
-    __builtin_memcpy(to, keys, head_size * kLanes * sizeof(float));
-    return;
-  }
-  for (int64_t c = 0; c < head_size; c += 2, keys += 64, to += 2 * kLanes) {
-    Floats low, high;
-    split_halves(load<Words>(keys), low, high);
-    store(to, low);
-    store(to + kLanes, high);
-  }
+// Where score_rows() finds a block's keys, and where add_channels() finds values: as they lie in
+// the cache, widened on the way, or as floats that widen_keys() and widen_values() have made of
+// them.
+enum class Source { kHalf, kFloat, kWidened };
+
+// A line of half keys is 16 positions x 2 channels. Its two vectors of floats keep that order.
+MICA_INLINE void widen_keys(const std::byte* keys, int64_t head_size, float* to) {
+  for (int64_t i = 0; i < head_size; ++i, keys += 32, to += kLanes) store(to, load_halves(keys));
 }
 
 // A block's values as floats [positions][E padded to 16].
@@ -76,58 +72,75 @@ MICA_INLINE void widen_values(const std::byte* values, int64_t head_size, bool h
   widen_all_values<false>(values, head_size, positions, to);
 }
 
-// scores[r][16 b + p] for kRows rows and kBlocks blocks.
-template <int kRows, int kBlocks>
-MICA_INLINE void score_rows(const float* q, const float* keys, int64_t head_size, float* scores) {
-  Floats total[kRows][kBlocks] = {};
-  for (int64_t c = 0; c < head_size; ++c) {
-    Floats key[kBlocks];
-    for (int b = 0; b < kBlocks; ++b) key[b] = load<Floats>(keys + (b * head_size + c) * kLanes);
+// scores[r][p] for kRows rows and the 16 positions of a block. Keys of two channels a line give two
+// chains, of even and of odd channels, which are added at the end.
+template <Source kSource, int kRows>
+MICA_INLINE void score_rows(const float* q, const void* keys, int64_t head_size, float* scores) {
+  constexpr int kChains = kSource == Source::kFloat ? 1 : 2;
+  constexpr int64_t kVectorBytes = kSource == Source::kHalf ? 32 : 64;
+  const auto* line = static_cast<const std::byte*>(keys);
+  Floats total[kRows][kChains] = {};
+  for (int64_t c = 0; c < head_size; c += kChains) {
+    Floats key[kChains];
+    for (Floats& part : key) {
+      part = kSource == Source::kHalf ? load_halves(line) : load<Floats>(line);
+      line += kVectorBytes;
+    }
     for (int r = 0; r < kRows; ++r) {
-      const Floats query = splat<Floats>(q[r * head_size + c]);
-      for (int b = 0; b < kBlocks; ++b) total[r][b] = multiply_add(query, key[b], total[r][b]);
+      const float* query = q + r * head_size + c;
+      const Floats factor = kChains == 2 ? splat_pair<Floats>(query) : splat<Floats>(*query);
+      for (int i = 0; i < kChains; ++i) total[r][i] = multiply_add(factor, key[i], total[r][i]);
     }
   }
   for (int r = 0; r < kRows; ++r) {
-    for (int b = 0; b < kBlocks; ++b) {
-      store(scores + r * kPiecePositions + b * kLanes, total[r][b]);
-    }
+    const Floats& last = total[r][kChains - 1];
+    store(scores + r * kPiecePositions, kChains == 2 ? add_pairs(total[r][0], last) : last);
   }
 }
 
-// out[r][c] += weights[r][p] * values[p][c] for kVectors vectors of channels and the first
-// positions of a block.
-template <int kRows, int kVectors>
-MICA_INLINE void add_channels(const float* weights, const float* values, int64_t stride,
-                              int64_t positions, float* out) {
-  Floats total[kRows][kVectors];
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) total[r][v] = load<Floats>(out + r * stride + v * kLanes);
-  }
-  for (int64_t p = 0; p < positions; ++p, values += stride) {
+// out[r][c] += weights[r][p] * values[p][c] for kVectors vectors of channels and `positions`
+// positions of a block; a position's values lie `stride` elements apart.
+template <Source kSource, int kRows, int kVectors>
+MICA_INLINE void add_positions(const float* weights, const void* values, int64_t stride,
+                               int64_t positions, Floats (&total)[kRows][kVectors]) {
+  constexpr int64_t kElement = kSource == Source::kHalf ? 2 : 4;
+  const auto* from = static_cast<const std::byte*>(values);
+  for (int64_t p = 0; p < positions; ++p, from += stride * kElement) {
     Floats value[kVectors];
-    for (int v = 0; v < kVectors; ++v) value[v] = load<Floats>(values + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      const std::byte* vector = from + v * kLanes * kElement;
+      value[v] = kSource == Source::kHalf ? load_halves(vector) : load<Floats>(vector);
+    }
     for (int r = 0; r < kRows; ++r) {
       const Floats weight = splat<Floats>(weights[r * kPiecePositions + p]);
       for (int v = 0; v < kVectors; ++v) total[r][v] = multiply_add(weight, value[v], total[r][v]);
     }
   }
+}
+
+// Calls add(total) with the sums of kVectors vectors of channels, which it continues.
+template <int kRows, int kVectors, class Add>
+MICA_INLINE void continue_sums(float* out, int64_t stride, Add add) {
+  Floats total[kRows][kVectors];
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) total[r][v] = load<Floats>(out + r * stride + v * kLanes);
+  }
+  add(total);
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) store(out + r * stride + v * kLanes, total[r][v]);
   }
 }
 
-template <int kRows>
-MICA_INLINE void add_values(const float* weights, const float* values, int64_t stride,
-                            int64_t positions, float* out) {
+// Calls add.operator()<kVectors>(c) for all vectors of channels, as many together as the registers
+// hold sums of kRows rows.
+template <int kRows, class Add>
+MICA_INLINE void for_channels(int64_t stride, Add add) {
   constexpr int kVectors = kAccumulators >= 4 * kRows ? 4 : kAccumulators >= 2 * kRows ? 2 : 1;
   int64_t c = 0;
   for (; c + kVectors * kLanes <= stride; c += kVectors * kLanes) {
-    add_channels<kRows, kVectors>(weights, values + c, stride, positions, out + c);
+    add.template operator()<kVectors>(c);
   }
-  for (; c < stride; c += kLanes) {
-    add_channels<kRows, 1>(weights, values + c, stride, positions, out + c);
-  }
+  for (; c < stride; c += kLanes) add.template operator()<1>(c);
 }
 
 // Scores to 2^(score - largest); `count` of them are positions the row may see, `padded` are
@@ -172,32 +185,37 @@ MICA_INLINE int64_t seen_positions(const AttentionTile& tile, int64_t token, int
   return seen < begin ? 0 : (seen < end ? seen : end) - begin;
 }
 
+// Few rows use keys and values once, as they come from the cache.
+MICA_INLINE bool is_direct(const AttentionTile& tile) {
+  return tile.tokens * tile.heads <= kAttendRows && tile.head_size % kLanes == 0;
+}
+
+template <Source kSource>
+MICA_INLINE void score_block(const AttentionTile& tile, const void* keys, const float* q,
+                             float* scores) {
+  for_rows<kAttendRows>(tile.tokens * tile.heads, [&]<int kRows>(int64_t r) {
+    score_rows<kSource, kRows>(q + r * tile.head_size, keys, tile.head_size,
+                               scores + r * kPiecePositions);
+  });
+}
+
 MICA_INLINE void score_blocks(const AttentionTile& tile, int64_t first_block, int64_t blocks,
                               const AttentionScratch& scratch) {
-  const int64_t size = tile.head_size, rows = tile.tokens * tile.heads;
-  int64_t b = 0;
-  const auto score = [&]<int kBlocks>() {
-    for (; b + kBlocks <= blocks; b += kBlocks) {
-      for (int i = 0; i < kBlocks; ++i) {
-        const int64_t ahead = b + kBlocks + i;
-        const std::byte* next =
-            ahead < blocks ? block_keys(tile, first_block + ahead)
-                           : block_keys(tile, first_block + ahead - blocks) + tile.values_offset;
-        prefetch_part(next, part_bytes(tile));
-        widen_keys(block_keys(tile, first_block + b + i), size, tile.half,
-                   scratch.keys + i * size * kLanes);
-      }
-      for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
-        constexpr int kAtOnce = kAccumulators >= kBlocks * kRows ? kBlocks : 1;
-        for (int i = 0; i < kBlocks; i += kAtOnce) {
-          score_rows<kRows, kAtOnce>(scratch.q + r * size, scratch.keys + i * size * kLanes, size,
-                                     scratch.scores + r * kPiecePositions + (b + i) * kLanes);
-        }
-      });
+  for (int64_t b = 0; b < blocks; ++b) {
+    prefetch_part(b + 1 < blocks ? block_keys(tile, first_block + b + 1)
+                                 : block_keys(tile, first_block) + tile.values_offset,
+                  part_bytes(tile));
+    const std::byte* keys = block_keys(tile, first_block + b);
+    float* scores = scratch.scores + b * kLanes;
+    if (!tile.half) {
+      score_block<Source::kFloat>(tile, keys, scratch.q, scores);
+    } else if (is_direct(tile)) {
+      score_block<Source::kHalf>(tile, keys, scratch.q, scores);
+    } else {
+      widen_keys(keys, tile.head_size, scratch.keys);
+      score_block<Source::kWidened>(tile, scratch.keys, scratch.q, scores);
     }
-  };
-  score.template operator()<kKeyBlocks>();
-  score.template operator()<1>();
+  }
 }
 
 // The values of block b times the weights of all rows. Values that a token does not see are not
@@ -214,8 +232,13 @@ MICA_INLINE void add_block_values(const AttentionTile& tile, int64_t begin, int6
                last - first, scratch.values);
   const auto add_rows = [&](int64_t first_row, int64_t rows, int64_t positions) {
     for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
-      add_values<kRows>(scratch.scores + (first_row + r) * kPiecePositions + b * kBlockTokens,
-                        scratch.values, stride, positions, out + (first_row + r) * stride);
+      const float* weights = scratch.scores + (first_row + r) * kPiecePositions + b * kBlockTokens;
+      float* sums = out + (first_row + r) * stride;
+      for_channels<kRows>(stride, [&]<int kVectors>(int64_t c) {
+        continue_sums<kRows, kVectors>(sums + c, stride, [&](auto& total) {
+          add_positions<Source::kWidened>(weights, scratch.values + c, stride, positions, total);
+        });
+      });
     });
   };
   int64_t token = 0;
@@ -223,6 +246,47 @@ MICA_INLINE void add_block_values(const AttentionTile& tile, int64_t begin, int6
     add_rows(token * tile.heads, tile.heads, seen_positions(tile, token, first, last));
   }
   add_rows(token * tile.heads, (tile.tokens - token) * tile.heads, last - first);
+}
+
+// Positions [first, last) of the piece from `begin` on for rows that see them all: sums stay in
+// registers from block to block.
+template <Source kSource>
+MICA_INLINE void add_direct_values(const AttentionTile& tile, int64_t begin, int64_t first,
+                                   int64_t last, int64_t first_row, int64_t rows,
+                                   const float* scores, float* out) {
+  constexpr int64_t kElement = kSource == Source::kHalf ? 2 : 4;
+  const int64_t size = tile.head_size;
+  for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
+    const float* weights = scores + (first_row + r) * kPiecePositions;
+    for_channels<kRows>(size, [&]<int kVectors>(int64_t c) {
+      continue_sums<kRows, kVectors>(out + (first_row + r) * size + c, size, [&](auto& total) {
+        for (int64_t p = first; p < last;) {
+          const int64_t block = (begin + p) / kBlockTokens, place = (begin + p) % kBlockTokens;
+          const int64_t left = kBlockTokens - place;
+          const int64_t count = left < last - p ? left : last - p;
+          const std::byte* values = block_keys(tile, block) + tile.values_offset;
+          if (p + count < last) {
+            prefetch_part(block_keys(tile, block + 1) + tile.values_offset, part_bytes(tile));
+          }
+          add_positions<kSource>(weights + p, values + (place * size + c) * kElement, size, count,
+                                 total);
+          p += count;
+        }
+      });
+    });
+  });
+}
+
+template <Source kSource>
+MICA_INLINE void add_all_direct(const AttentionTile& tile, int64_t begin, int64_t end,
+                                const float* scores, float* out) {
+  const int64_t rows = tile.tokens * tile.heads;
+  const int64_t common = seen_positions(tile, 0, begin, end);  // to all tokens
+  add_direct_values<kSource>(tile, begin, 0, common, 0, rows, scores, out);
+  for (int64_t token = 1; token < tile.tokens; ++token) {
+    add_direct_values<kSource>(tile, begin, common, seen_positions(tile, token, begin, end),
+                               token * tile.heads, tile.heads, scores, out);
+  }
 }
 
 void attend(const AttentionTile& tile, int64_t begin, int64_t end, const AttentionScratch& scratch,
@@ -237,6 +301,11 @@ void attend(const AttentionTile& tile, int64_t begin, int64_t end, const Attenti
   }
   __builtin_memset(state.out, 0,
                    tile.tokens * tile.heads * padded_head(tile.head_size) * sizeof(float));
+  if (is_direct(tile)) {
+    if (tile.half)
+      return add_all_direct<Source::kHalf>(tile, begin, end, scratch.scores, state.out);
+    return add_all_direct<Source::kFloat>(tile, begin, end, scratch.scores, state.out);
+  }
   for (int64_t b = 0; b < blocks; ++b) {
     add_block_values(tile, begin, end, b, scratch, state.out);
   }

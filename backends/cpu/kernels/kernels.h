@@ -98,10 +98,9 @@ struct AttentionState {
 struct AttentionScratch {
   float* q;       // [rows, E]
   float* scores;  // [rows, kPiecePositions]
-  float* keys;    // [kKeyBlocks, E, 16]
+  float* keys;    // [E, 16]
   float* values;  // [16, E padded to 16]
 };
-constexpr int kKeyBlocks = 2;  // blocks whose scores are taken together
 
 // Positions that are summed before they are merged into a result. Fixed, so that results do not
 // depend on how the work is divided.

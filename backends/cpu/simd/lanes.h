@@ -61,6 +61,17 @@ MICA_INLINE V splat(T value) {
   return v;
 }
 
+// a, b, a, b, ... of the two numbers at `from`.
+template <class V, class T>
+MICA_INLINE V splat_pair(const T* from) {
+  using Pairs = typename Lanes<int64_t, sizeof(typename V::Native)>::Native;
+  int64_t pair;
+  __builtin_memcpy(&pair, from, sizeof(pair));
+  V v;
+  for (auto& part : v.part) part = (typename V::Native)(pair - Pairs{});
+  return v;
+}
+
 // The same bits as lanes of another type.
 template <class To, class T, int kBytes>
 MICA_INLINE To as(const Lanes<T, kBytes>& v) {
@@ -133,6 +144,31 @@ MICA_INLINE T sum(const Lanes<T, kBytes>& v) {
 template <class T, int kBytes>
 MICA_INLINE T largest(const Lanes<T, kBytes>& v) {
   return fold(v, [](auto a, auto b) { return a > b ? a : b; });
+}
+
+// Sums of neighbours: of the first vector in the first half of the lanes, of the second after it.
+template <class N>
+MICA_INLINE N add_pairs_of(const N& a, const N& b) {
+  if constexpr (sizeof(N) == 64) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
+                                   30) +
+           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  } else if constexpr (sizeof(N) == 32) {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
+           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+  } else {
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+  }
+}
+template <class T, int kBytes>
+MICA_INLINE Lanes<T, kBytes> add_pairs(const Lanes<T, kBytes>& a, const Lanes<T, kBytes>& b) {
+  constexpr int kParts = Lanes<T, kBytes>::kParts;
+  typename Lanes<T, kBytes>::Native parts[2 * kParts];
+  for (int i = 0; i < kParts; ++i) parts[i] = a.part[i];
+  for (int i = 0; i < kParts; ++i) parts[kParts + i] = b.part[i];
+  Lanes<T, kBytes> sums;
+  for (int i = 0; i < kParts; ++i) sums.part[i] = add_pairs_of(parts[2 * i], parts[2 * i + 1]);
+  return sums;
 }
 
 // 1.5 * 2^23: a float of this size has a unit in the last place of 1, so adding it rounds to an

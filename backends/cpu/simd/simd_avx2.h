@@ -80,18 +80,6 @@ MICA_INLINE void store_halves(uint16_t* to, const Floats& v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 8), _mm256_cvtps_ph(v.part[1], kNearest));
 }
 
-// The f16 in the low and in the high half of each lane.
-MICA_INLINE void split_halves(const Words& v, Floats& low, Floats& high) {
-  const __m256i order = _mm256_broadcastsi128_si256(
-      _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
-  for (int i = 0; i < 2; ++i) {
-    const __m256i split =
-        _mm256_permute4x64_epi64(_mm256_shuffle_epi8((__m256i)v.part[i], order), 0b11'01'10'00);
-    low.part[i] = _mm256_cvtph_ps(_mm256_castsi256_si128(split));
-    high.part[i] = _mm256_cvtph_ps(_mm256_extracti128_si256(split, 1));
-  }
-}
-
 using Quad = __m256i;  // four int8 in every lane
 MICA_INLINE Quad load_quad(const int8_t* a) {
   int32_t word;

@@ -69,12 +69,6 @@ MICA_INLINE void store_halves(uint16_t* to, const Floats& v) {
                       _mm512_cvtps_ph(v.part[0], _MM_FROUND_TO_NEAREST_INT));
 }
 
-// The f16 in the low and in the high half of each lane.
-MICA_INLINE void split_halves(const Words& v, Floats& low, Floats& high) {
-  low.part[0] = _mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)v.part[0]));
-  high.part[0] = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32((__m512i)v.part[0], 16)));
-}
-
 using Quad = __m512i;  // four int8 in every lane
 MICA_INLINE Quad load_quad(const int8_t* a) {
   int32_t word;

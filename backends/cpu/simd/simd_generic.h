@@ -95,10 +95,6 @@ MICA_INLINE Floats halves_to_floats(const Words& halves) {
   }
   return v;
 }
-MICA_INLINE void split_halves(const Words& v, Floats& low, Floats& high) {
-  low = halves_to_floats(v & 0xffffu);
-  high = halves_to_floats(v >> 16);
-}
 MICA_INLINE Floats load_halves(const void* from) {
   return halves_to_floats(load_shorts(from));
 }

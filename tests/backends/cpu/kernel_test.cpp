@@ -217,8 +217,8 @@ void check_attention(const Kernels& kernels, int64_t size, int64_t tokens, int64
                                 .block_bytes = 2 * part,
                                 .blocks = table.data()};
   std::vector<float> scaled(rows * size), scores(rows * cpu::kPiecePositions),
-      wide_keys(cpu::kKeyBlocks * size * kBlock), wide_values(kBlock * padded), largest(rows),
-      sum(rows), state(rows * padded), out(rows * size);
+      wide_keys(size * kBlock), wide_values(kBlock * padded), largest(rows), sum(rows),
+      state(rows * padded), out(rows * size);
   const cpu::AttentionState result{largest.data(), sum.data(), state.data()};
   kernels.attend(tile, 0, tokens,
                  {scaled.data(), scores.data(), wide_keys.data(), wide_values.data()}, result);
