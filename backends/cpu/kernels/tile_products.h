@@ -24,9 +24,11 @@ constexpr Grid unpacked(Grid grid) {
 struct Stripe {
   alignas(64) std::byte codes[kStripePanels][kBlockBytes];
   struct GroupTerms {
-    alignas(64) float scale[kLanes];
-    alignas(64) int32_t offset[kLanes];  // of zero, or bits of the minimum
-  } terms[kBlockGroups][kStripePanels];
+    struct PanelTerms {
+      alignas(64) float scale[kLanes];
+      alignas(64) int32_t offset[kLanes];  // of zero, or bits of the minimum
+    } of[kStripePanels];
+  } terms[kBlockGroups];
 };
 static_assert(sizeof(Stripe) <= kProductScratchBytes);
 
@@ -61,7 +63,7 @@ MICA_INLINE void unpack_panel(const Panels& w, const std::byte* slab, int64_t fi
   const Planes planes = find_planes<kGrid>(slab, w.cols, w.group);
   for (int64_t k = 0; k < cols; k += w.group) {
     const Terms<kGrid> terms = load_terms<kGrid>(planes, (first + k) / w.group);
-    auto& place = stripe.terms[k / w.group][p];
+    auto& place = stripe.terms[k / w.group].of[p];
     store(place.scale, terms.scale);
     if constexpr (has_minimum(kGrid)) store(place.offset, terms.minimum);
     if constexpr (kGrid == Grid::kQ4 && !kFoldsCodes) store(place.offset, terms.zero);
@@ -71,48 +73,73 @@ MICA_INLINE void unpack_panel(const Panels& w, const std::byte* slab, int64_t fi
   }
 }
 
-// Adds the products of `groups` groups to y [kTileTokens][16 kPanels].
+// A block of columns of some panels.
+template <int kPanels>
+struct StripePart {
+  const std::byte* codes[kPanels];
+  const Stripe::GroupTerms* terms;
+  int first_panel;  // of the terms
+  int group;
+  int64_t groups;
+};
+
+// A block of columns of the input: rows lie row_codes and row_groups apart.
+struct InputPart {
+  const int8_t* codes;
+  const InputGroup* groups;
+  int64_t row_codes;
+  int64_t row_groups;
+};
+
+// Adds the products to y [kTileTokens][16 kPanels].
 template <Grid kGrid, int kPanels>
-void add_tile(const std::byte* const (&codes)[kPanels], const Stripe& stripe, int first_panel,
-              int group, int64_t groups, const CodedInput& x, int64_t cols, const Matrix& y) {
+MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, const Matrix& y) {
   constexpr int kTokens = kTileTokens;
   const std::byte* lines[kPanels];
-  for (int p = 0; p < kPanels; ++p) lines[p] = codes[p];
+  for (int p = 0; p < kPanels; ++p) lines[p] = w.codes[p];
   const int8_t* a[kTokens];
-  const InputGroup* input[kTokens];
-  for (int t = 0; t < kTokens; ++t) {
-    a[t] = x.codes + t * cols;
-    input[t] = x.groups + t * (cols / group);
-  }
+  for (int t = 0; t < kTokens; ++t) a[t] = x.codes + t * x.row_codes;
   Floats total[kPanels][kTokens];
   for (int p = 0; p < kPanels; ++p) {
     for (int t = 0; t < kTokens; ++t) {
       total[p][t] = load<Floats>(y.data + t * y.stride + p * kLanes);
     }
   }
-  for (int64_t g = 0; g < groups; ++g) {
+  for (int64_t g = 0; g < w.groups; ++g) {
+    const InputGroup* input = x.groups + g;
     Ints sums[kPanels][kTokens];
     for (int t = 0; t < kTokens; ++t) {
-      for (int p = 0; p < kPanels; ++p) sums[p][t] = start_sums<kGrid>(input[t][g]);
+      const Ints start = start_sums<kGrid>(input[t * x.row_groups]);
+      for (int p = 0; p < kPanels; ++p) sums[p][t] = start;
     }
-    for (int k = 0; k < group; k += 32) {
+    for (int k = 0; k < w.group; k += 32) {
       add_unpacked_32<kGrid>(lines, a, sums);
       for (auto& line : lines) line += 32 * kLanes;
       for (auto& code : a) code += 32;
     }
     for (int p = 0; p < kPanels; ++p) {
-      const auto& place = stripe.terms[g][first_panel + p];
+      const auto& place = w.terms[g].of[w.first_panel + p];
       Terms<kGrid> terms;
       terms.scale = load<Floats>(place.scale);
       if constexpr (has_minimum(kGrid)) terms.minimum = load<Floats>(place.offset);
       if constexpr (kGrid == Grid::kQ4) terms.zero = load<Ints>(place.offset);
       for (int t = 0; t < kTokens; ++t) {
-        total[p][t] = add_group(sums[p][t], terms, input[t][g], total[p][t]);
+        total[p][t] = add_group(sums[p][t], terms, input[t * x.row_groups], total[p][t]);
       }
     }
   }
   for (int p = 0; p < kPanels; ++p) {
     for (int t = 0; t < kTokens; ++t) store(y.data + t * y.stride + p * kLanes, total[p][t]);
+  }
+}
+
+// The same for `tokens` tokens, a multiple of kTileTokens.
+template <Grid kGrid, int kPanels>
+void add_tiles(const StripePart<kPanels>& w, const InputPart& x, int64_t tokens, const Matrix& y) {
+  for (int64_t t = 0; t < tokens; t += kTileTokens) {
+    add_tile<kGrid>(
+        w, {x.codes + t * x.row_codes, x.groups + t * x.row_groups, x.row_codes, x.row_groups},
+        {y.data + t * y.stride, y.stride});
   }
 }
 
@@ -141,15 +168,12 @@ void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x
       unpack_panel<kGrid>(w, slab + p * w.stride, k, cols, p, stripe);
       codes[p] = has_bytes(kGrid) ? slab + p * w.stride + k * kLanes : stripe.codes[p];
     }
-    for (int64_t t = 0; t < rounded; t += kTileTokens) {
-      const CodedInput tile{x.codes + t * w.cols + k,
-                            x.groups + t * (w.cols / w.group) + k / w.group};
-      for (int p = 0; p < kPanels; p += kStep) {
-        const std::byte* tile_codes[kStep];
-        for (int i = 0; i < kStep; ++i) tile_codes[i] = codes[p + i];
-        add_tile<unpacked(kGrid)>(tile_codes, stripe, p, w.group, cols / w.group, tile, w.cols,
-                                  {y.data + t * y.stride + p * kLanes, y.stride});
-      }
+    const int64_t row_groups = w.cols / w.group;
+    const InputPart input{x.codes + k, x.groups + k / w.group, w.cols, row_groups};
+    for (int p = 0; p < kPanels; p += kStep) {
+      StripePart<kStep> part{{}, stripe.terms, p, w.group, cols / w.group};
+      for (int i = 0; i < kStep; ++i) part.codes[i] = codes[p + i];
+      add_tiles<unpacked(kGrid)>(part, input, rounded, {y.data + p * kLanes, y.stride});
     }
   }
 }
