@@ -151,9 +151,10 @@ MICA_INLINE void weigh_row(float* scores, int64_t count, int64_t padded, float& 
   Floats top = load<Floats>(scores);
   for (int64_t p = kLanes; p < padded; p += kLanes) top = max(top, load<Floats>(scores + p));
   row_largest = largest(top);
+  top = splat<Floats>(row_largest);
   Floats total{};
   for (int64_t p = 0; p < padded; p += kLanes) {
-    const Floats weight = exp2(load<Floats>(scores + p) - splat<Floats>(row_largest));
+    const Floats weight = exp2(load<Floats>(scores + p) - top);
     store(scores + p, weight);
     total = total + weight;
   }

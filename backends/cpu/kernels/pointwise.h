@@ -6,26 +6,25 @@
 namespace mica::cpu {
 namespace {
 
-// 2^x for x in -127 .. 127, with a relative error below 1.7e-7; 2^0 is exactly 1 and everything
-// below -126.5, minus infinity included, gives exactly 0.
+// 2^x for x <= 127, with a relative error below 1.8e-7; 2^0 is exactly 1 and everything below
+// -126.5, minus infinity included, gives exactly 0.
 MICA_INLINE Floats exp2(const Floats& x) {
-  const Floats bounded = min(max(x, splat<Floats>(-127.0f)), splat<Floats>(127.0f));
-  const Floats shifted = bounded + splat<Floats>(kMagic);
-  const Floats f = bounded - (shifted - splat<Floats>(kMagic));  // -0.5 .. 0.5
+  const Floats bounded = max(x, splat<Floats>(-127.0f));
+  const Floats n = bounded + splat<Floats>(kMagic) - splat<Floats>(kMagic);
+  const Floats f = bounded - n;  // -0.5 .. 0.5
   // Minimax for the relative error, the constant term fixed at 1.
-  constexpr float kTerms[] = {
-      0.00015353362f, 0.0013398875f, 0.00961843692f, 0.0555033237f, 0.240226477f,
-      0.693147182f,   1.0f};
+  constexpr float kTerms[] = {0.00132647273f, 0.00967151299f, 0.0555073358f,
+                              0.240222424f,   0.693147004f,   1.0f};
   Floats p = splat<Floats>(kTerms[0]);
-  for (int i = 1; i < 7; ++i) p = multiply_add(p, f, splat<Floats>(kTerms[i]));
-  // The integer in the low bits of `shifted` becomes the exponent; the rest is shifted out.
-  return p * as<Floats>((as<Ints>(shifted) + splat<Ints>(127)) << 23);
+  for (int i = 1; i < 6; ++i) p = multiply_add(p, f, splat<Floats>(kTerms[i]));
+  return multiply_by_power(p, n);
 }
 
 constexpr float kLog2E = 1.44269504f;
 
 MICA_INLINE Floats silu(const Floats& x) {
-  return x / (splat<Floats>(1.0f) + exp2(x * splat<Floats>(-kLog2E)));
+  const Floats power = min(x * splat<Floats>(-kLog2E), splat<Floats>(127.0f));
+  return x / (splat<Floats>(1.0f) + exp2(power));
 }
 
 // Calls f(begin, count) for 16 lanes at a time, the last time for fewer.

@@ -176,5 +176,16 @@ MICA_INLINE Lanes<T, kBytes> add_pairs(const Lanes<T, kBytes>& a, const Lanes<T,
 constexpr float kMagic = 12582912.0f;
 constexpr int32_t kMagicBits = 0x4B400000;
 
+// p * 2^n for integers n in -127 .. 127 and p about 1; n = -127 gives 0.
+template <int kBytes>
+MICA_INLINE Lanes<float, kBytes> multiply_by_power(const Lanes<float, kBytes>& p,
+                                                   const Lanes<float, kBytes>& n) {
+  using Floats = Lanes<float, kBytes>;
+  using Ints = Lanes<int32_t, kBytes>;
+  // The integer in the low bits becomes the exponent; the rest is shifted out.
+  const Ints bits = as<Ints>(n + splat<Floats>(kMagic));
+  return p * as<Floats>((bits + splat<Ints>(127)) << 23);
+}
+
 }  // namespace
 }  // namespace mica::cpu

@@ -39,6 +39,12 @@ MICA_INLINE Ints max(const Ints& a, const Ints& b) {
   return {{(Ints::Native)_mm512_max_epi32((__m512i)a.part[0], (__m512i)b.part[0])}};
 }
 
+// p * 2^n for integers n in -127 .. 127; n = -127 gives 0.
+MICA_INLINE Floats multiply_by_power(const Floats& p, const Floats& n) {
+  const __mmask16 above = _mm512_cmp_ps_mask(n.part[0], _mm512_set1_ps(-127), _CMP_NEQ_UQ);
+  return {{_mm512_maskz_scalef_ps(above, p.part[0], n.part[0])}};
+}
+
 MICA_INLINE Floats to_floats(const Ints& v) {
   return {{_mm512_cvtepi32_ps((__m512i)v.part[0])}};
 }
