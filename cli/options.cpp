@@ -54,7 +54,7 @@ void declare_engine(CLI::App& app, EngineOptions& options) {
 }
 
 void declare_kernels(CLI::App& app, EngineOptions& options) {
-  app.add_option("--isa", options.isa, "Kernels: auto, generic, avx2, avx512vnni, ...");
+  app.add_option("--isa", options.isa, "Kernels: auto, generic, avx2, avxvnni, avx512vnni, neon");
   app.add_option("--activations", options.activations,
                  "Inputs of quantized products: int8, or f32 for exact checks");
 }

@@ -16,7 +16,7 @@
 namespace mica {
 
 struct IsaInfo {
-  const char* name;  // "generic", "avx2", "avx512vnni"
+  const char* name;  // "generic", "avx2", "avxvnni", "avx512vnni", "neon"
   bool available;    // on this machine
 };
 

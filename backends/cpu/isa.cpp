@@ -1,12 +1,15 @@
 #include "backends/cpu/isa.h"
 
 #include <cstdlib>
+#include <span>
 
 #include "backends/cpu/cpu_backend.h"
 #include "lib/base/error.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace mica {
@@ -19,7 +22,14 @@ extern const Kernels kKernels;
 namespace avx2 {
 extern const Kernels kKernels;
 }
+namespace avxvnni {
+extern const Kernels kKernels;
+}
 namespace avx512vnni {
+extern const Kernels kKernels;
+}
+#elif defined(__aarch64__)
+namespace neon {
 extern const Kernels kKernels;
 }
 #endif
@@ -27,35 +37,52 @@ extern const Kernels kKernels;
 namespace {
 
 struct Feature {
-  const char* name;
+  const char* name;  // as in /proc/cpuinfo
   uint32_t CpuFeatures::*word;
   int bit;
 };
-constexpr uint64_t kSavesYmm = 0x06;  // SSE and AVX states (Intel SDM volume 1, 13.3)
-constexpr uint64_t kSavesZmm = 0xe0;  // opmask and both ZMM states
+
+// Features, and the register states (Intel SDM volume 1, 13.3) that the system must save with them.
+struct FeatureSet {
+  std::span<const Feature> features;
+  uint64_t xcr0 = 0;
+  const char* state = "";
+};
+
 constexpr Feature kAvx2Features[] = {{"fma", &CpuFeatures::leaf1_ecx, 12},
                                      {"f16c", &CpuFeatures::leaf1_ecx, 29},
                                      {"avx2", &CpuFeatures::leaf7_ebx, 5}};
+constexpr Feature kAvxVnniFeatures[] = {{"avx_vnni", &CpuFeatures::leaf7_1_eax, 4}};
 constexpr Feature kAvx512Features[] = {{"avx512f", &CpuFeatures::leaf7_ebx, 16},
                                        {"avx512dq", &CpuFeatures::leaf7_ebx, 17},
                                        {"avx512bw", &CpuFeatures::leaf7_ebx, 30},
                                        {"avx512vl", &CpuFeatures::leaf7_ebx, 31}};
-constexpr Feature kVnniFeatures[] = {{"avx512_vnni", &CpuFeatures::leaf7_ecx, 11}};
-constexpr Feature kBf16Features[] = {{"avx512_bf16", &CpuFeatures::leaf7_1_eax, 5}};
+constexpr Feature kAvx512VnniFeatures[] = {{"avx512_vnni", &CpuFeatures::leaf7_ecx, 11}};
+constexpr Feature kAvx512Bf16Features[] = {{"avx512_bf16", &CpuFeatures::leaf7_1_eax, 5}};
+constexpr Feature kNeonFeatures[] = {{"asimddp", &CpuFeatures::hwcap, 20}};
+
+constexpr FeatureSet kAvx2{kAvx2Features, 0x06, "AVX state saved by the system"};
+constexpr FeatureSet kAvxVnni{kAvxVnniFeatures};
+constexpr FeatureSet kAvx512{kAvx512Features, 0xe0, "AVX-512 state saved by the system"};
+constexpr FeatureSet kAvx512Vnni{kAvx512VnniFeatures};
+constexpr FeatureSet kAvx512Bf16{kAvx512Bf16Features};
+constexpr FeatureSet kNeon{kNeonFeatures};
 
 struct Isa {
   const char* name;
   const Kernels* kernels;
-  bool needs_avx2;
-  bool needs_avx512vnni;
+  const FeatureSet* needs[3];
 };
 
 // Best last.
 constexpr Isa kIsas[] = {
-    {"generic", &generic::kKernels, false, false},
+    {"generic", &generic::kKernels, {}},
 #if defined(__x86_64__)
-    {"avx2", &avx2::kKernels, true, false},
-    {"avx512vnni", &avx512vnni::kKernels, true, true},
+    {"avx2", &avx2::kKernels, {&kAvx2}},
+    {"avxvnni", &avxvnni::kKernels, {&kAvx2, &kAvxVnni}},
+    {"avx512vnni", &avx512vnni::kKernels, {&kAvx2, &kAvx512, &kAvx512Vnni}},
+#elif defined(__aarch64__)
+    {"neon", &neon::kKernels, {&kNeon}},
 #endif
 };
 
@@ -70,21 +97,17 @@ void append(std::string& list, const std::string& word) {
   list += (list.empty() ? "" : ", ") + word;
 }
 
-template <size_t kCount>
-void append_missing(const Feature (&features)[kCount], const CpuFeatures& cpu, std::string& list) {
-  for (const Feature& feature : features) {
+void append_missing(const FeatureSet& set, const CpuFeatures& cpu, std::string& list) {
+  for (const Feature& feature : set.features) {
     if ((cpu.*feature.word >> feature.bit & 1) == 0) append(list, feature.name);
   }
+  if ((cpu.xcr0 & set.xcr0) != set.xcr0) append(list, set.state);
 }
 
-void append_missing_avx2(const CpuFeatures& cpu, std::string& list) {
-  append_missing(kAvx2Features, cpu, list);
-  if ((cpu.xcr0 & kSavesYmm) != kSavesYmm) append(list, "AVX state saved by the system");
-}
-
-void append_missing_avx512(const CpuFeatures& cpu, std::string& list) {
-  append_missing(kAvx512Features, cpu, list);
-  if ((cpu.xcr0 & kSavesZmm) != kSavesZmm) append(list, "AVX-512 state saved by the system");
+bool has(const FeatureSet& set, const CpuFeatures& cpu) {
+  std::string missing;
+  append_missing(set, cpu, missing);
+  return missing.empty();
 }
 
 }  // namespace
@@ -104,37 +127,30 @@ CpuFeatures read_cpu_features() {
     asm volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
     cpu.xcr0 = uint64_t{edx} << 32 | eax;
   }
+#elif defined(__aarch64__)
+  cpu.hwcap = static_cast<uint32_t>(getauxval(AT_HWCAP));
 #endif
   return cpu;
 }
 
 std::string missing_features(std::string_view name, const CpuFeatures& cpu) {
-  const Isa& isa = *find_isa(name);
   std::string missing;
-  if (isa.needs_avx2) append_missing_avx2(cpu, missing);
-  if (isa.needs_avx512vnni) {
-    append_missing_avx512(cpu, missing);
-    append_missing(kVnniFeatures, cpu, missing);
+  for (const FeatureSet* set : find_isa(name)->needs) {
+    if (set) append_missing(*set, cpu, missing);
   }
   return missing;
 }
 
 bool has_avx2(const CpuFeatures& cpu) {
-  std::string missing;
-  append_missing_avx2(cpu, missing);
-  return missing.empty();
+  return has(kAvx2, cpu);
 }
 
 bool has_avx512(const CpuFeatures& cpu) {
-  std::string missing;
-  append_missing_avx512(cpu, missing);
-  return missing.empty();
+  return has(kAvx512, cpu);
 }
 
 bool has_avx512_bf16(const CpuFeatures& cpu) {
-  std::string missing;
-  append_missing(kBf16Features, cpu, missing);
-  return missing.empty() && has_avx512(cpu);
+  return has(kAvx512Bf16, cpu) && has_avx512(cpu);
 }
 
 std::string choose_isa(std::string_view requested, const char* environment,

@@ -9,13 +9,15 @@
 
 namespace mica::cpu {
 
-// What CPUID says and the operating system saves; all zero off x86.
+// What CPUID says and the operating system saves, or what the kernel tells of an AArch64; all zero
+// elsewhere.
 struct CpuFeatures {
   uint32_t leaf1_ecx = 0;
   uint32_t leaf7_ebx = 0;
   uint32_t leaf7_ecx = 0;
   uint32_t leaf7_1_eax = 0;  // subleaf 1
   uint64_t xcr0 = 0;         // register states that the system saves
+  uint32_t hwcap = 0;        // AArch64: AT_HWCAP
 };
 CpuFeatures read_cpu_features();
 

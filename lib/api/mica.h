@@ -65,7 +65,7 @@ typedef int (*mica_progress_callback)(void* user, uint64_t done, uint64_t total)
 typedef struct mica_engine_options {
   size_t struct_size;
   int32_t threads;         /* 0: chosen from affinity, cgroup quota, Slurm and cores */
-  const char* isa;         /* NULL or "auto"; "generic", "avx2", "avx512vnni" */
+  const char* isa;         /* NULL or "auto"; "generic", "avx2", "avxvnni", "avx512vnni", "neon" */
   const char* activations; /* NULL or "int8"; "f32" */
   mica_log_callback log;   /* NULL: silent */
   void* log_user;

@@ -20,7 +20,7 @@ namespace mica {
 
 struct EngineOptions {
   int threads = 0;           // 0: choose_threads (lib/base/host.h)
-  std::string isa = "auto";  // "generic", "avx2", "avx512vnni", ...; "reference": the plain one
+  std::string isa = "auto";  // a name of cpu_isas(), "generic" always; "reference": the plain one
   Activations activations = Activations::kInt8;
   LogSink log;  // called from any thread that uses the engine
 };

@@ -88,20 +88,6 @@ MICA_INLINE void add_bytes(Ints& sums, const Words& codes, const Quad& a) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sums.part[0]) : "v"(codes.part[0]), "v"(a));
 }
 
-// Sums of products of 4-bit codes.
-struct CodeSums {
-  Ints total;
-};
-MICA_INLINE CodeSums begin_codes(const Ints& start) {
-  return {start};
-}
-MICA_INLINE Ints end_codes(const CodeSums& sums) {
-  return sums.total;
-}
-MICA_INLINE void add_codes(CodeSums& sums, const Words& codes, const Quad& a) {
-  add_bytes(sums.total, codes, a);
-}
-
 // (sum - kMagicBits) * scale, rounded once; |sum - kMagicBits| < 2^22, magic = kMagic * scale. The
 // sum's bits are the float kMagic + D, and fmsub rounds only at its end.
 MICA_INLINE Floats scale_sums(const Ints& sums, float scale, float magic) {
@@ -115,3 +101,5 @@ MICA_INLINE Ints multiply_short(const Ints& a, int32_t b) {
 
 }  // namespace
 }  // namespace mica::cpu
+
+#include "backends/cpu/simd/codes_as_bytes.h"

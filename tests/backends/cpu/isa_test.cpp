@@ -32,9 +32,11 @@ CpuFeatures every_feature() {
 
 TEST_CASE("the best instruction set that the processor has is chosen") {
   CHECK(cpu::choose_isa("auto", nullptr, every_feature()) == "avx512vnni");
-  CpuFeatures no_vnni = every_feature();
-  no_vnni.leaf7_ecx = 0;
-  CHECK(cpu::choose_isa("auto", nullptr, no_vnni) == "avx2");
+  CpuFeatures cpu = every_feature();
+  cpu.leaf7_ecx = 0;  // no AVX-512 VNNI
+  CHECK(cpu::choose_isa("auto", nullptr, cpu) == "avxvnni");
+  cpu.leaf7_1_eax &= ~(1u << 4);  // no AVX-VNNI
+  CHECK(cpu::choose_isa("auto", nullptr, cpu) == "avx2");
   CHECK(cpu::choose_isa("auto", nullptr, CpuFeatures{}) == "generic");
 }
 
@@ -50,6 +52,9 @@ TEST_CASE("an instruction set that the processor lacks is refused by the name of
   cpu.leaf7_ecx = 0;
   CHECK(message_of("avx512vnni", nullptr, cpu, ErrorCode::kUnsupported) ==
         "isa: expected a processor with avx512vnni, this one lacks avx512_vnni");
+  cpu.leaf7_1_eax = 0;
+  CHECK(message_of("avxvnni", nullptr, cpu, ErrorCode::kUnsupported) ==
+        "isa: expected a processor with avxvnni, this one lacks avx_vnni");
   cpu.leaf1_ecx &= ~(1u << 29);
   CHECK(message_of("auto", "avx2", cpu, ErrorCode::kUnsupported) ==
         "MICA_ISA: expected a processor with avx2, this one lacks f16c");
@@ -58,7 +63,7 @@ TEST_CASE("an instruction set that the processor lacks is refused by the name of
 TEST_CASE("registers that the system does not save are not used") {
   CpuFeatures cpu = every_feature();
   cpu.xcr0 = 0x07;  // x87, SSE, AVX
-  CHECK(cpu::choose_isa("auto", nullptr, cpu) == "avx2");
+  CHECK(cpu::choose_isa("auto", nullptr, cpu) == "avxvnni");
   CHECK(message_of("avx512vnni", nullptr, cpu, ErrorCode::kUnsupported) ==
         "isa: expected a processor with avx512vnni, this one lacks AVX-512 state saved by the "
         "system");
@@ -68,9 +73,9 @@ TEST_CASE("registers that the system does not save are not used") {
 
 TEST_CASE("an unknown instruction set is refused with the list of those known") {
   CHECK(message_of("sse9", nullptr, every_feature(), ErrorCode::kUsage) ==
-        "isa: expected one of auto, generic, avx2, avx512vnni, found 'sse9'");
+        "isa: expected one of auto, generic, avx2, avxvnni, avx512vnni, found 'sse9'");
   CHECK(message_of("auto", "sse9", every_feature(), ErrorCode::kUsage) ==
-        "MICA_ISA: expected one of auto, generic, avx2, avx512vnni, found 'sse9'");
+        "MICA_ISA: expected one of auto, generic, avx2, avxvnni, avx512vnni, found 'sse9'");
 }
 #endif
 
