@@ -3,7 +3,7 @@
 #include <cblas.h>
 #include <semaphore>
 
-#include "backends/cpu/blas/onednn_product.h"
+#include "backends/cpu/blas/bf16_product.h"
 
 namespace mica::cpu {
 namespace {

@@ -1,8 +1,8 @@
-#include "backends/cpu/blas/onednn_product.h"
-
 #include <array>
 #include <dnnl.hpp>
 #include <optional>
+
+#include "backends/cpu/blas/bf16_product.h"
 
 // Of libgomp; clang's <omp.h> is in a package of its own.
 extern "C" int omp_get_max_threads();

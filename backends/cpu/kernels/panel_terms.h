@@ -15,14 +15,16 @@ enum class Grid {
   kQ4s,  // sum((code - 8) * a)
   kQ4m,  // sum(code * a), and a minimum
   kQ8,   // sum((code - 128) * a)
-  kQ8m,  // the same, and a minimum
+  // sum(w * a), w in the bytes that add_bytes() takes
+  kBytes,
+  kBytesM,  // the same, and a minimum
 };
 
 constexpr bool has_bytes(Grid grid) {
-  return grid == Grid::kQ8 || grid == Grid::kQ8m;
+  return grid == Grid::kQ8 || grid == Grid::kBytes || grid == Grid::kBytesM;
 }
 constexpr bool has_minimum(Grid grid) {
-  return grid == Grid::kQ4m || grid == Grid::kQ8m;
+  return grid == Grid::kQ4m || grid == Grid::kBytesM;
 }
 constexpr int offset_bytes(Grid grid) {
   return grid == Grid::kQ4 ? 1 : grid == Grid::kQ4m ? 2 : 0;
@@ -32,7 +34,7 @@ constexpr int offset_bytes(Grid grid) {
 template <Grid kGrid>
 struct Terms {
   Floats scale;    // ws
-  Floats minimum;  // kQ4m, kQ8m
+  Floats minimum;  // kQ4m, kBytesM
   Ints zero;       // kQ4
 };
 
@@ -70,7 +72,8 @@ MICA_INLINE Ints start_sums(const InputGroup& input) {
     case Grid::kQ4m:
       return splat<Ints>(kMagicBits);
     case Grid::kQ8:
-    case Grid::kQ8m:
+    case Grid::kBytes:
+    case Grid::kBytesM:
       return splat<Ints>(kByteBias == 128 ? input.start128 : kMagicBits);
   }
 }
@@ -88,6 +91,11 @@ MICA_INLINE Floats add_group(Ints sums, const Terms<kGrid>& terms, const InputGr
   return total;
 }
 
+// Bytes of bias 128 as add_bytes() takes them.
+MICA_INLINE Words rebias(const Words& bytes) {
+  return kByteBias == 0 ? bytes ^ 0x80808080u : bytes;
+}
+
 // Adds the products of 32 k in 8 unpacked lines of 16 rows x 4 k.
 template <Grid kGrid, int kPanels, int kTokens>
 MICA_INLINE void add_unpacked_32(const std::byte* const (&lines)[kPanels],
@@ -100,7 +108,10 @@ MICA_INLINE void add_unpacked_32(const std::byte* const (&lines)[kPanels],
 #pragma GCC unroll 8
   for (int step = 0; step < 8; ++step) {
     Words codes[kPanels];
-    for (int p = 0; p < kPanels; ++p) codes[p] = load<Words>(lines[p] + 64 * step);
+    for (int p = 0; p < kPanels; ++p) {
+      const Words line = load<Words>(lines[p] + 64 * step);
+      codes[p] = kGrid == Grid::kQ8 ? rebias(line) : line;
+    }
     for (int t = 0; t < kTokens; ++t) {
       const Quad quad = load_quad(a[t] + 4 * step);
       for (int p = 0; p < kPanels; ++p) {

@@ -14,10 +14,13 @@ constexpr int64_t kBlockCols = 512;  // unpacked: 8 KB a panel, 24 KB a stripe, 
 constexpr int64_t kBlockBytes = kBlockCols * kLanes;
 constexpr int64_t kBlockGroups = kBlockCols / 32;
 
-// What 4-bit codes become when unpacked.
+// What codes become when unpacked. Bytes are used where they lie if they need no change.
 constexpr Grid unpacked(Grid grid) {
-  if (!kFoldsCodes || grid == Grid::kQ8) return grid;
-  return grid == Grid::kQ4m ? Grid::kQ8m : Grid::kQ8;
+  if (!kFoldsCodes || (grid == Grid::kQ8 && kByteBias == 128)) return grid;
+  return grid == Grid::kQ4m ? Grid::kBytesM : Grid::kBytes;
+}
+constexpr bool stays_in_place(Grid grid) {
+  return has_bytes(grid) && unpacked(grid) == grid;
 }
 
 // Unpacked codes in lines of 16 rows x 4 k, in the order of k.
@@ -42,17 +45,23 @@ MICA_INLINE Words byte_offset(const Terms<kGrid>& terms) {
   return splat<Words>(kGrid == Grid::kQ4s ? 0x78787878u : 0x80808080u);
 }
 
-// Codes of one group: `lines` of 8 k become twice as many lines of 4 k.
+// Codes of one group: `lines` of 8 k become twice as many lines of 4 k, bytes stay bytes.
 template <Grid kGrid>
 MICA_INLINE void unpack_codes(const std::byte* from, int lines, const Terms<kGrid>& terms,
                               std::byte* to) {
+  if constexpr (has_bytes(kGrid)) {
+    for (int i = 0; i < lines; ++i) store(to + 64 * i, rebias(load<Words>(from + 64 * i)));
+    return;
+  }
   constexpr int kShift = kFoldsCodes && kGrid == Grid::kQ4 ? 3 : 0;  // 8 * code
   constexpr uint32_t kMask = 0x0f0f0f0fu << kShift;
   const Words offset = kFoldsCodes ? byte_offset(terms) : Words{};
   for (int i = 0; i < lines; ++i, from += 64, to += 128) {
     const Words line = load<Words>(from);
-    store(to, ((line << kShift) & kMask) + offset);
-    store(to + 64, ((line >> (4 - kShift)) & kMask) + offset);
+    const Words low = ((line << kShift) & kMask) + offset;
+    const Words high = ((line >> (4 - kShift)) & kMask) + offset;
+    store(to, kFoldsCodes ? rebias(low) : low);
+    store(to + 64, kFoldsCodes ? rebias(high) : high);
   }
 }
 
@@ -67,8 +76,10 @@ MICA_INLINE void unpack_panel(const Panels& w, const std::byte* slab, int64_t fi
     store(place.scale, terms.scale);
     if constexpr (has_minimum(kGrid)) store(place.offset, terms.minimum);
     if constexpr (kGrid == Grid::kQ4 && !kFoldsCodes) store(place.offset, terms.zero);
-    if constexpr (!has_bytes(kGrid)) {
-      unpack_codes(slab + (first + k) * 8, w.group / 8, terms, stripe.codes[p] + k * kLanes);
+    if constexpr (!stays_in_place(kGrid)) {
+      constexpr int kLineCols = has_bytes(kGrid) ? 4 : 8;
+      unpack_codes(slab + (first + k) / kLineCols * 64, w.group / kLineCols, terms,
+                   stripe.codes[p] + k * kLanes);
     }
   }
 }
@@ -166,7 +177,7 @@ void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x
     const std::byte* codes[kPanels];
     for (int p = 0; p < kPanels; ++p) {
       unpack_panel<kGrid>(w, slab + p * w.stride, k, cols, p, stripe);
-      codes[p] = has_bytes(kGrid) ? slab + p * w.stride + k * kLanes : stripe.codes[p];
+      codes[p] = stays_in_place(kGrid) ? slab + p * w.stride + k * kLanes : stripe.codes[p];
     }
     const int64_t row_groups = w.cols / w.group;
     const InputPart input{x.codes + k, x.groups + k / w.group, w.cols, row_groups};

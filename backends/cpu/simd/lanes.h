@@ -106,6 +106,11 @@ MICA_INLINE Lanes<T, kBytes> operator&(Lanes<T, kBytes> a, T mask) {
   return a;
 }
 template <class T, int kBytes>
+MICA_INLINE Lanes<T, kBytes> operator^(Lanes<T, kBytes> a, T mask) {
+  for (auto& part : a.part) part = part ^ mask;
+  return a;
+}
+template <class T, int kBytes>
 MICA_INLINE Lanes<T, kBytes> operator<<(Lanes<T, kBytes> a, int count) {
   for (auto& part : a.part) part = part << count;
   return a;

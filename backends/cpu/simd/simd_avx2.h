@@ -7,7 +7,7 @@ namespace mica::cpu {
 namespace {
 
 constexpr bool kFoldsCodes = false;  // vpmaddubsw saturates on unsigned bytes above 128
-constexpr int kByteBias = 0;         // add_bytes gives sums of (code - 128) * a
+constexpr int kByteBias = 0;
 
 // Sums of products of up to 32 k of 4-bit codes, in 16 bits: at most 16 * 15 * 127 = 30480.
 struct CodeSums {
@@ -37,11 +37,11 @@ MICA_INLINE void add_codes(CodeSums& sums, const Words& codes, const Quad& a) {
   }
 }
 
-// Adds w * a, w = code - 128, as |w| * (a with the sign of w). |w| <= 128 and |a| <= 127, so that
-// the pairs that vpmaddubsw adds stay below 2 * 128 * 127 = 32512 and never saturate.
-MICA_INLINE void add_bytes(Ints& sums, const Words& codes, const Quad& a) {
+// Adds w * a as |w| * (a with the sign of w). |w| <= 128 and |a| <= 127, so that the pairs that
+// vpmaddubsw adds stay below 2 * 128 * 127 = 32512 and never saturate.
+MICA_INLINE void add_bytes(Ints& sums, const Words& bytes, const Quad& a) {
   for (int i = 0; i < 2; ++i) {
-    const __m256i w = _mm256_xor_si256((__m256i)codes.part[i], _mm256_set1_epi8(-128));
+    const auto w = (__m256i)bytes.part[i];
     __m256i products;
     asm("vpsignb %2, %4, %1\n\tvpmaddubsw %1, %3, %1\n\tvpmaddwd %5, %1, %1\n\tvpaddd %1, %0, %0"
         : "+x"(sums.part[i]), "=&x"(products)

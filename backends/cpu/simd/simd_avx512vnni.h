@@ -19,8 +19,8 @@ constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 8;
 constexpr int kAttendRows = 8;
 constexpr int kAccumulators = 16;
-constexpr bool kFoldsCodes = true;  // unpacked codes of every type become bytes of bias 128
-constexpr int kByteBias = 128;      // add_bytes gives sums of code * a
+constexpr bool kFoldsCodes = true;
+constexpr int kByteBias = 128;
 
 MICA_INLINE Floats fma(const Floats& a, const Floats& b, const Floats& c) {
   return {{_mm512_fmadd_ps(a.part[0], b.part[0], c.part[0])}};
@@ -82,10 +82,10 @@ MICA_INLINE Quad load_quad(const int8_t* a) {
   return _mm512_set1_epi32(word);
 }
 
-// Adds code * a, codes 0..255: 4 products a lane. In assembly, because GCC 12 spills accumulators
+// Adds bytes (0..255) times a: 4 products a lane. In assembly, because GCC 12 spills accumulators
 // of _mm512_dpbusd_epi32 that live across a loop (43 instead of 94 % of the peak).
-MICA_INLINE void add_bytes(Ints& sums, const Words& codes, const Quad& a) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sums.part[0]) : "v"(codes.part[0]), "v"(a));
+MICA_INLINE void add_bytes(Ints& sums, const Words& bytes, const Quad& a) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums.part[0]) : "v"(bytes.part[0]), "v"(a));
 }
 
 // (sum - kMagicBits) * scale, rounded once; |sum - kMagicBits| < 2^22, magic = kMagic * scale. The

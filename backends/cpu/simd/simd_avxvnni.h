@@ -7,14 +7,14 @@
 namespace mica::cpu {
 namespace {
 
-constexpr bool kFoldsCodes = true;  // unpacked codes of every type become bytes of bias 128
-constexpr int kByteBias = 128;      // add_bytes gives sums of code * a
+constexpr bool kFoldsCodes = true;
+constexpr int kByteBias = 128;
 
-// Adds code * a, codes 0..255: 4 products a lane. In assembly, because GCC 12 spills accumulators
+// Adds bytes (0..255) times a: 4 products a lane. In assembly, because GCC 12 spills accumulators
 // of _mm256_dpbusd_avx_epi32 that live across a loop.
-MICA_INLINE void add_bytes(Ints& sums, const Words& codes, const Quad& a) {
+MICA_INLINE void add_bytes(Ints& sums, const Words& bytes, const Quad& a) {
   for (int i = 0; i < 2; ++i) {
-    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.part[i]) : "x"(codes.part[i]), "x"(a));
+    asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sums.part[i]) : "x"(bytes.part[i]), "x"(a));
   }
 }
 

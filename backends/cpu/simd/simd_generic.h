@@ -17,8 +17,10 @@ constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;
 constexpr int kAttendRows = 2;
 constexpr int kAccumulators = 2;
+// Whether 4-bit codes of every type are unpacked to the bytes that add_bytes() takes, and the bias
+// of those: 128, or 0 for signed bytes.
 constexpr bool kFoldsCodes = false;  // products of 16 bits take 4-bit codes faster
-constexpr int kByteBias = 0;         // dot_bytes gives sums of (code - 128) * a
+constexpr int kByteBias = 0;
 
 typedef int16_t Shorts __attribute__((vector_size(16)));
 
@@ -163,12 +165,12 @@ MICA_INLINE void add_codes(CodeSums& sums, const Words& codes, const Quad& a) {
   }
 }
 
-// Adds (code - 128) * a, codes 0..255: at most 2 * 128 * 127 = 32512 in 16 bits.
-MICA_INLINE void add_bytes(Ints& sums, const Words& codes, const Quad& a) {
+// Adds w * a: at most 2 * 128 * 127 = 32512 in 16 bits.
+MICA_INLINE void add_bytes(Ints& sums, const Words& w, const Quad& a) {
   Shorts products[Ints::kParts];
-  for (int i = 0; i < codes.kParts; ++i) {
-    const Shorts even = (Shorts)(codes.part[i] & 0x00ff00ffu) - int16_t{128};
-    const Shorts odd = (Shorts)(codes.part[i] >> 8 & 0x00ff00ffu) - int16_t{128};
+  for (int i = 0; i < w.kParts; ++i) {
+    const Shorts even = (Shorts)w.part[i] << 8 >> 8;
+    const Shorts odd = (Shorts)w.part[i] >> 8;
     products[i] = even * a.even + odd * a.odd;
   }
   sums = fold_shorts(sums, products);

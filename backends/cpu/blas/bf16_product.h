@@ -1,4 +1,4 @@
-// bf16 products by oneDNN, the one place that calls it.
+// Products of bf16: by oneDNN on x86, none elsewhere.
 #pragma once
 
 #include "backends/cpu/blas/blas_module.h"
