@@ -81,14 +81,6 @@ MICA_INLINE void store_halves(uint16_t* to, const Floats& v) {
   }
 }
 
-// The f16 in the low and in the high half of each lane.
-MICA_INLINE void split_halves(const Words& v, Floats& low, Floats& high) {
-  low = each_part<Floats>(
-      [&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32(v.part[i]))); });
-  high = each_part<Floats>(
-      [&](int i) { return vcvt_f32_f16(vreinterpret_f16_u16(vshrn_n_u32(v.part[i], 16))); });
-}
-
 using Quad = int8x8_t;  // four int8, and four zeros
 MICA_INLINE Quad load_quad(const int8_t* a) {
   uint32_t word;

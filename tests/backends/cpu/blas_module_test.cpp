@@ -81,26 +81,34 @@ TEST_CASE("an Emerald Rapids without AMX is no Prescott") {
   CHECK(cpu::openblas_core_type(cpu) == "SKYLAKEX");
 }
 
+#if defined(__x86_64__)
 TEST_CASE("the user's OPENBLAS_CORETYPE wins") {
   CHECK(in_child([] {
           setenv("OPENBLAS_CORETYPE", "Prescott", 1);
           return core_name(cpu::read_cpu_features());
         }) == "Prescott");
 }
+#endif
+
+int count_threads() {
+  int threads = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    threads += entry.is_directory();
+  }
+  return threads;
+}
 
 TEST_CASE("the environment is as it was after loading, and no thread was started") {
   CHECK(in_child([] {
           setenv("OMP_WAIT_POLICY", "active", 1);
+          const int before = count_threads();  // an emulator has one of its own
           cpu::load_blas(cpu::read_cpu_features());
-          int threads = 0;
-          for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
-            threads += entry.is_directory();
-          }
+          const int started = count_threads() - before;
           const bool unset =
               !std::getenv("OPENBLAS_CORETYPE") && !std::getenv("OPENBLAS_NUM_THREADS");
-          return std::to_string(threads) + " thread, " + (unset ? "unset, " : "set, ") +
+          return std::to_string(started) + " started, " + (unset ? "unset, " : "set, ") +
                  std::getenv("OMP_WAIT_POLICY");
-        }) == "1 thread, unset, active");
+        }) == "0 started, unset, active");
 }
 
 TEST_CASE("a missing module is named with the place where it was looked for") {
