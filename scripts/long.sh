@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The long checks of ./check --long: sanitizer builds, fuzzers, fault injection. Each part prints one
-# line, and its whole output where it failed; the last line counts.
+# The long checks of ./check --long: sanitizer builds, fuzzers, fault injection. Each part prints
+# one line, and its whole output where it failed; the last line counts.
 #
 # MICA_FUZZ_SECONDS (default 300) is the time of each fuzzer; as many run at once as there are
-# processors. Builds are kept in build-asan, build-tsan and build-fuzz, inputs that break a fuzzer in
-# build-fuzz/found.
+# processors. Builds are kept in build-asan, build-tsan and build-fuzz, inputs that break a fuzzer
+# in build-fuzz/found.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . scripts/setup.sh
@@ -29,34 +29,35 @@ part() {  # part NAME COMMAND...
   report "$name" $? "$logs/part"
 }
 
-# configure NAME SANITIZERS CPP_ARGS [OPTION...]: build-NAME, once. By clang: GCC 12 takes four to eight
-# times as long for address,undefined.
+# configure NAME COMPILER SANITIZERS CPP_ARGS [OPTION...]: build-NAME, once. GCC 12 takes four to
+# eight times as long as clang 14 for address,undefined; clang's TSan does not let tests replace
+# operator new.
 configure() {
-  local name=$1 sanitizers=$2 args=$3
-  shift 3
-  [ -f "build-$name/build.ninja" ] || CXX=clang++ meson setup "build-$name" \
+  local name=$1 compiler=$2 sanitizers=$3 args=$4
+  shift 4
+  [ -f "build-$name/build.ninja" ] || CXX=$compiler meson setup "build-$name" \
     -Dbuildtype=debugoptimized -Db_lundef=false "-Db_sanitize=$sanitizers" "-Dcpp_args=$args" "$@"
 }
 
-# sanitized_tests NAME SANITIZERS CPP_ARGS MESON_TEST_ARGUMENT...: the tests, and the program tests
-# with the sanitized program. Left out: 'unsanitized' (golden values and README commands on a real
-# model, and 48 MB of text through the tokenizers, which take hours; symbols of the kernels, which
-# sanitizers add to), and what reads sources only.
+# sanitized_tests NAME COMPILER SANITIZERS CPP_ARGS MESON_TEST_ARGUMENT...: the tests, those of the
+# program with the sanitized program. Left out: 'unsanitized' (a real model's golden values, the
+# README's commands and 48 MB of text through the tokenizers, too slow; symbols of the kernels,
+# which sanitizers add to), and what reads sources only.
 sanitized_tests() {
-  local name=$1 sanitizers=$2 args=$3
-  shift 3
-  configure "$name" "$sanitizers" "$args" || return 1
+  local name=$1
+  configure "$1" "$2" "$3" "$4" || return 1
   rm -f "build-$name/meson-logs/testlog.json"
   MICA_TEST_PROGRAM=$PWD/build-$name/cli/mica ASAN_OPTIONS=allocator_may_return_null=1 \
     UBSAN_OPTIONS=print_stacktrace=1 \
     meson test -C "build-$name" --no-suite long --no-suite lint --no-suite unsanitized \
-    --timeout-multiplier 10 "$@" > "$logs/build" 2>&1
+    --timeout-multiplier 10 "${@:5}" > "$logs/build" 2>&1
   [ -f "build-$name/meson-logs/testlog.json" ] || { cat "$logs/build"; return 1; }
   python3 scripts/report.py "build-$name/meson-logs/testlog.json"
 }
 
 build_fuzzers() {
-  configure fuzz address,undefined "-fsanitize=fuzzer-no-link -fno-sanitize-recover=all" -Dfuzz=true &&
+  configure fuzz clang++ address,undefined \
+    "-fsanitize=fuzzer-no-link -fno-sanitize-recover=all" -Dfuzz=true &&
     ninja -C build-fuzz fuzzers
 }
 fuzz() {  # fuzz NAME: clean for fuzz_seconds, from the committed corpus
@@ -74,9 +75,10 @@ report_next_fuzzer() {
   unset "fuzzing[$process]"
 }
 
-part "ASan and UBSan: tests" sanitized_tests asan address,undefined -fno-sanitize-recover=all
+part "ASan and UBSan: tests" \
+  sanitized_tests asan clang++ address,undefined -fno-sanitize-recover=all
 # Threads are all that TSan looks at.
-part "TSan: tests with threads" sanitized_tests tsan thread "" --suite threads
+part "TSan: tests with threads" sanitized_tests tsan g++ thread "" --suite threads
 part "fuzzers: build" build_fuzzers
 for source in tests/fuzz/fuzz_*.cpp; do
   [ ${#fuzzing[@]} -lt "$(nproc)" ] || report_next_fuzzer
