@@ -48,7 +48,7 @@ sanitized_tests() {
   configure "$1" "$2" "$3" "$4" || return 1
   rm -f "build-$name/meson-logs/testlog.json"
   MICA_TEST_PROGRAM=$PWD/build-$name/cli/mica ASAN_OPTIONS=allocator_may_return_null=1 \
-    UBSAN_OPTIONS=print_stacktrace=1 \
+    UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=suppressions=$PWD/tests/support/tsan.supp \
     meson test -C "build-$name" --no-suite long --no-suite lint --no-suite unsanitized \
     --timeout-multiplier 10 "${@:5}" > "$logs/build" 2>&1
   [ -f "build-$name/meson-logs/testlog.json" ] || { cat "$logs/build"; return 1; }
