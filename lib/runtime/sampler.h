@@ -64,7 +64,7 @@ class Sampler {
  private:
   struct Candidate {
     int32_t id;
-    float weight;  // probability relative to the most probable token
+    float weight;  // probability relative to the most probable token; its logit until then
   };
   struct Seen {
     bool anywhere = false;
@@ -73,6 +73,7 @@ class Sampler {
 
   void penalize(std::span<float> logits) const;
   int32_t draw(float greatest);
+  void take_top_k(size_t k);
   double total_weight() const;
   void keep_top_p();
   void sort_first(size_t count);
