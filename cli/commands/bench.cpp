@@ -19,6 +19,8 @@ struct Options {
   OutputOptions output;
   EngineOptions engine;
   std::string model;
+  std::string synthetic;
+  std::string quant = "q4g32";
   std::string load = "map";
   Numbers threads, prompts = {512}, depths = {0}, batches = {1};
   int64_t generated = 128;
@@ -106,7 +108,7 @@ class LiveTable {
     if (!enabled_ || (!first && Clock::now() - last_ < std::chrono::milliseconds(100))) return;
     last_ = Clock::now();
     const Json result = Json::parse(json, "result");
-    Lines lines = table(result);
+    Lines lines = result["machine"].is_null() ? Lines{} : table(result);
     lines.push_back(state(result["progress"]));
     erase();
     struct winsize window {};
@@ -144,6 +146,9 @@ mica_numbers view(const Numbers& numbers) {
 }
 
 int run(const Options& options) {
+  if (options.model.empty() == options.synthetic.empty()) {
+    throw api::Failure(MICA_USAGE, "bench: expected either MODEL or --synthetic SIZE");
+  }
   mica_bench_options request;
   mica_bench_options_init(&request);
   request.threads = view(options.threads);
@@ -154,6 +159,8 @@ int run(const Options& options) {
   request.repetitions = options.repetitions;
   request.kv = options.kv.c_str();
   request.load = options.load.c_str();
+  if (!options.synthetic.empty()) request.synthetic = options.synthetic.c_str();
+  request.quant = options.quant.c_str();
   std::string json;
   {
     LiveTable live(options.output.quiet);
@@ -180,8 +187,14 @@ std::function<int()> declare(CLI::App& app) {
   const auto add_numbers = [&](const char* name, Numbers& numbers, const char* help) {
     app.add_option(name, numbers, help)->delimiter(',')->allow_extra_args(false)->type_name("N,..");
   };
-  app.add_option("MODEL", options->model, "A .mica file")->required()->type_name("");
-  add_numbers("-p,--prompt", options->prompts, "Tokens of a prefill (default 512)");
+  app.add_option("MODEL", options->model, "A .mica file")->type_name("");
+  app.add_option("--synthetic", options->synthetic,
+                 "In place of MODEL random weights of the shape of Llama 3.2 1B or 3B or 3.1 8B:\n"
+                 "1b, 3b, 8b")
+      ->type_name("SIZE");
+  app.add_option("--quant", options->quant, "Weight type of --synthetic (default q4g32)")
+      ->needs("--synthetic");
+  add_numbers("-p,--prompt", options->prompts, "Tokens of a prefill (default 512); 0: none");
   app.add_option("-n,--max-tokens", options->generated,
                  "Tokens of a decode (default 128); 0: no decode");
   add_numbers("-d,--depth", options->depths, "Tokens held before a case begins (default 0)");
@@ -203,7 +216,8 @@ const Command kCommand_bench = {
     "bench", "Measure prefill and decode rates beside this machine's limits",
     "  mica bench model.mica\n"
     "  mica bench model.mica -p 512,4096 -d 0,4096 -t 1,2\n"
-    "  mica bench model.mica -b 1,8 --isa avx2 --json\n\n"
+    "  mica bench model.mica -b 1,8 --isa avx2 --json\n"
+    "  mica bench --synthetic 8b --quant q4g64 -n 32 -r 3\n\n"
     "Shares: prefill of the int8 (or float) peak, counting the layers' products; decode of the\n"
     "rate at which as many bytes as a step reads can be read. Both limits are measured after each\n"
     "run; a share is the median over the runs.",

@@ -3,6 +3,7 @@
 
 #include "lib/api/handles.h"
 #include "lib/runtime/benchmark.h"
+#include "lib/runtime/synthetic_model.h"
 
 namespace mica {
 namespace {
@@ -106,16 +107,28 @@ Json describe(const BenchmarkResult& result) {
                        {"results", std::move(cases)}});
 }
 
-BenchmarkProgress to_progress(mica_bench_callback callback, void* user) {
-  if (!callback) return nullptr;
-  return [callback, user](const BenchmarkResult& result, std::string_view doing, uint64_t done,
-                          uint64_t total) {
-    Json json = describe(result);
-    json["progress"] =
+// Tells the caller of mica_bench how far it is; false: to stop.
+struct Reporter {
+  mica_bench_callback callback;
+  void* user;
+
+  bool operator()(Json so_far, std::string_view doing, uint64_t done, uint64_t total) const {
+    if (!callback) return true;
+    so_far["progress"] =
         Json::object({{"doing", doing}, {"done", Json(done)}, {"total", Json(total)}});
-    const std::string text = json.dump();
+    const std::string text = so_far.dump();
     return callback(user, text.data(), text.size()) != 0;
+  }
+};
+
+MicaFile open_model(const char* path, const mica_bench_options& options, const Reporter& report) {
+  if (!options.synthetic) {
+    return MicaFile::open(&required(path, "path"), parse_load_mode(options.load));
+  }
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    return report(Json::object(), "making the model", done, total);
   };
+  return make_synthetic_model(options.synthetic, text_or(options.quant, "q4g32"), progress);
 }
 
 }  // namespace
@@ -140,9 +153,13 @@ mica_status mica_bench(const mica_engine_options* engine, const char* path,
     const auto given = options_or_default(options, &mica_bench_options_init, "mica_bench_options");
     const auto shared =
         options_or_default(engine, &mica_engine_options_init, "mica_engine_options");
-    const MicaFile file = MicaFile::open(&required(path, "path"), parse_load_mode(given.load));
+    const BenchmarkOptions request = benchmark_options(shared, given);
+    const Reporter report{callback, user};
+    const MicaFile file = open_model(path, given, report);
     const BenchmarkResult result =
-        run_benchmark(file, benchmark_options(shared, given), to_progress(callback, user));
+        run_benchmark(file, request,
+                      [&](const BenchmarkResult& so_far, std::string_view doing, uint64_t done,
+                          uint64_t total) { return report(describe(so_far), doing, done, total); });
     hand_out(describe(result).dump(), &required(json, "json"));
   });
 }

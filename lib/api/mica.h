@@ -197,13 +197,15 @@ typedef struct mica_numbers {
 typedef struct mica_bench_options {
   size_t struct_size;
   mica_numbers threads; /* none: chosen as an engine would */
-  mica_numbers prompts; /* tokens of a prefill */
+  mica_numbers prompts; /* tokens of a prefill; 0: none */
   mica_numbers depths;  /* tokens held before */
   mica_numbers batches; /* sequences decoded together */
   int64_t generated;    /* tokens of a decode; 0: no decode */
   int32_t repetitions;
-  const char* kv;   /* as in mica_session_options */
-  const char* load; /* as in mica_model_options */
+  const char* kv;        /* as in mica_session_options */
+  const char* load;      /* as in mica_model_options */
+  const char* synthetic; /* in place of a file random weights of a known shape: "1b", "3b", "8b" */
+  const char* quant;     /* their type; NULL: "q4g32" */
 } mica_bench_options;
 
 /* Prompts of 512 tokens, 128 generated, depth 0, batch 1, 5 repetitions. */
@@ -211,7 +213,8 @@ void mica_bench_options_init(mica_bench_options* options);
 /* The result so far, besides "progress": {"doing", "done", "total"}. A return of 0 stops with
  * MICA_INTERRUPTED. */
 typedef int (*mica_bench_callback)(void* user, const char* json, size_t size);
-/* Rates beside the machine's limits, on engines with these options but for the threads.
+/* Rates beside the machine's limits, on engines with these options but for the threads; `path` is
+ * NULL for a synthetic model, which takes no more disk than its memory and leaves none.
  * json: machine, model, limits, limits_by_threads, results. */
 mica_status mica_bench(const mica_engine_options* engine, const char* path,
                        const mica_bench_options* options, mica_bench_callback callback, void* user,

@@ -83,6 +83,7 @@ inline int forward_bench(void* user, const char* json, size_t size) {
   const auto& callback = *static_cast<const BenchCallback*>(user);
   return !callback || callback({json, size});
 }
+// `path` is not looked at for a synthetic model.
 inline std::string bench(const mica_engine_options& engine, const std::string& path,
                          const mica_bench_options& options, const BenchCallback& callback) {
   return text_of(mica_bench, &engine, path.c_str(), &options, &forward_bench, user_of(callback));

@@ -44,7 +44,7 @@ void check_threads(const HostFacts& host, const std::vector<int>& threads) {
 void check_options(const BenchmarkOptions& options, const ModelConfig& config) {
   const std::string why = ", the model's context";
   for (const int64_t tokens : options.prompts) {
-    require_range("prompt", tokens, 1, config.context_length, why);
+    require_range("prompt", tokens, 0, config.context_length, why);
   }
   for (const int64_t depth : options.depths) {
     require_range("depth", depth, 0, config.context_length, why);
@@ -168,6 +168,7 @@ void Benchmark::add_cases(int threads) {
   for (const int64_t depth : options_.depths) {
     c.depth = depth;
     for (const int64_t tokens : options_.prompts) {
+      if (tokens == 0) continue;
       const auto steps = static_cast<double>((tokens - 1) / BenchmarkRig::kStepTokens + 1);
       c.test = BenchmarkTest::kPrefill;
       c.tokens = tokens;

@@ -21,7 +21,7 @@ struct BenchmarkOptions {
   EngineOptions engine;      // but for its threads
   std::vector<int> threads;  // each at most what this process may use; empty: choose_threads
   KvType kv = KvType::kF16;
-  std::vector<int64_t> prompts = {512};  // tokens of a prefill
+  std::vector<int64_t> prompts = {512};  // tokens of a prefill; 0: none
   std::vector<int64_t> depths = {0};     // tokens held before a case begins
   std::vector<int64_t> batches = {1};    // sequences decoded together
   int64_t generated = 128;               // tokens of a decode of each sequence; 0: no decode

@@ -2,6 +2,7 @@
 
 Environment: MICA_TEST_PROGRAM. Exit code 77 (skipped) without it or without the package `gguf`.
 """
+import glob
 import json
 import os
 import shutil
@@ -36,6 +37,11 @@ def mica(*args, stdin=b"", env=None):
 def read(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def synthetic_files():
+    return [path for folder in ("/dev/shm", tempfile.gettempdir())
+            for path in glob.glob(f"{folder}/mica-synthetic-*")]
 
 
 class Case(unittest.TestCase):
@@ -188,6 +194,15 @@ class Results(Case):
         self.assertEqual(done.returncode, OK, done.stderr.decode())
         self.assertRegex(done.stdout.decode(), r"prefill +16 +0 +1 .*\ndecode +3 +0 +1 .*% of read")
 
+    def test_bench_runs_a_synthetic_model_and_leaves_no_file(self):
+        found = self.json("bench", "--synthetic", "1b", "--quant", "q4sg128", "-p", 16, "-n", 1,
+                          "-r", 1)
+        self.assertEqual(found["model"]["weights"], "q4sg128")
+        # Llama 3.2 1B: 973 million weights in the layers, 263 in the head.
+        self.assertAlmostEqual(found["results"][0]["operations_per_token"], 2 * 973.08e6, -5)
+        self.assertAlmostEqual(found["results"][1]["operations_per_token"], 2 * 1235.75e6, -5)
+        self.assertEqual(synthetic_files(), [])
+
     def test_doctor_names_the_kernels_and_why_that_many_threads(self):
         found = self.json("doctor", "--threads", 1, "--isa", "generic")
         self.assertEqual(found["isa"], "generic")
@@ -338,6 +353,11 @@ class BadInput(Case):
         self.expect(mica(*quick, "-r", 0), USAGE, "repetitions")
         self.expect(mica(*quick, "--kv", "f8"), USAGE, "f8", "f16")
         self.expect(mica(*quick, "--isa", "warp9"), USAGE, "warp9")
+        self.expect(mica("bench"), USAGE, "MODEL", "--synthetic")
+        self.expect(mica(*quick, "--synthetic", "1b"), USAGE, "either")
+        self.expect(mica(*quick, "--quant", "q4g64"), USAGE, "--synthetic")
+        self.expect(mica("bench", "--synthetic", "2b"), USAGE, "1b, 3b, 8b", "'2b'")
+        self.expect(mica("bench", "--synthetic", "1b", "--quant", "q3"), USAGE, "q3", "q4g32")
         self.expect(mica("bench", self.gguf), INVALID, "GGUF", "mica convert")
         self.expect(mica("bench", self.path("nothing.mica")), RUNTIME, "nothing.mica")
 
@@ -361,6 +381,17 @@ class BadInput(Case):
 
 
 class Interruption(Case):
+    def test_ctrl_c_stops_a_benchmark_and_leaves_no_file(self):
+        process = subprocess.Popen([PROGRAM, "bench", "--synthetic", "3b", "-r", "100"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 30
+        while not synthetic_files() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        message = process.communicate(timeout=60)[1].decode()
+        self.assertIn(process.returncode, (130, DOES_NOT_FIT), message)  # a small machine
+        self.assertEqual(synthetic_files(), [])
+
     def test_ctrl_c_stops_a_generation_with_130_and_keeps_the_text(self):
         process = subprocess.Popen(
             [PROGRAM, "generate", self.model, "-p", "abc", "--ignore-eos", "--logit-bias", "100=99",

@@ -50,6 +50,17 @@ TEST_CASE("bytes and operations a token are those of the model's shapes") {
         doctest::Approx(layers * 2 * kv * 2 * 16));
 }
 
+TEST_CASE("a prompt or a decode of no tokens is left out") {
+  const Fixture f;
+  BenchmarkOptions options = kQuick;
+  options.prompts = {0};
+  CHECK(run_benchmark(f.file, options, {}).cases.size() == 2);
+  options.generated = 0;
+  const BenchmarkResult limits_alone = run_benchmark(f.file, options, {});
+  CHECK(limits_alone.cases.empty());
+  CHECK(limits_alone.limits.front().read > 0);
+}
+
 TEST_CASE("cases of a second repetition come after all cases of the first") {
   const Fixture f;
   run_benchmark(f.file, kQuick,
@@ -82,7 +93,7 @@ TEST_CASE("numbers that make no sense are refused by name") {
   refuse("found 1000", [](auto& o) { o.threads = {1000}; });
   refuse("depth", [](auto& o) { o.depths = {1 << 20}; });
   refuse("depth", [](auto& o) { o.depths = {-1}; });
-  refuse("prompt", [](auto& o) { o.prompts = {0}; });
+  refuse("prompt", [](auto& o) { o.prompts = {-1}; });
   refuse("batch", [](auto& o) { o.batches = {0}; });
   refuse("generated", [](auto& o) { o.generated = -1; });
   refuse("repetitions", [](auto& o) { o.repetitions = 0; });
