@@ -73,78 +73,7 @@ __attribute__((target("avx512f"))) uint64_t read_64(const std::byte* data, uint6
   return read_streams<Vector64, kStreams, kPrefetchBytes>(data, bytes);
 }
 constexpr ReadLoop kReadLoops64[] = MICA_READ_LOOPS(read_64);
-
-// Twelve chains hide a latency of 5 cycles at two instructions a cycle. Registers 0 and 1 hold the
-// factors, 2 .. 13 the sums, 14 a product on its way; none holds what was there before, which as
-// floats could be slow. In assembler, because compilers spill or merge such chains.
-constexpr double kChains = 12;
-#define MICA_CHAINS(op)                                                                      \
-  op("2") op("3") op("4") op("5") op("6") op("7") op("8") op("9") op("10") op("11") op("12") \
-      op("13")
-#define MICA_CLEAR(n) "pxor %%xmm" n ", %%xmm" n "\n\t"
-#define MICA_ONES_128(ones)           \
-  MICA_CHAINS(MICA_CLEAR)             \
-  "mov $" ones                        \
-  ", %%eax\n\tmovd %%eax, %%xmm0\n\t" \
-  "pshufd $0, %%xmm0, %%xmm0\n\tmovdqa %%xmm0, %%xmm1\n\t"
-#define MICA_ONES_256(ones)            \
-  "vzeroall\n\tmov $" ones             \
-  ", %%eax\n\tvmovd %%eax, %%xmm0\n\t" \
-  "vpbroadcastd %%xmm0, %%ymm0\n\tvmovdqa %%ymm0, %%ymm1\n\t"
-#define MICA_ONES_512(ones)            \
-  "vzeroall\n\tmov $" ones             \
-  ", %%eax\n\tvmovd %%eax, %%xmm0\n\t" \
-  "vpbroadcastd %%xmm0, %%zmm0\n\tvmovdqa64 %%zmm0, %%zmm1\n\t"
-#define MICA_PEAK_LOOP(name, before, op, after)                                                 \
-  void name(int64_t rounds) {                                                                   \
-    asm volatile(before "1:\n\t" MICA_CHAINS(op) "dec %0\n\tjnz 1b\n\t" after                   \
-                 : "+r"(rounds)                                                                 \
-                 :                                                                              \
-                 : "cc", "rax", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", \
-                   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14");                \
-  }
-#define MICA_VPDPBUSD_512(n) "vpdpbusd %%zmm0, %%zmm1, %%zmm" n "\n\t"
-#define MICA_VPDPBUSD_256(n) "%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm" n "\n\t"
-#define MICA_VPMADDUBSW(n) \
-  "vpmaddubsw %%ymm0, %%ymm1, %%ymm14\n\tvpaddw %%ymm14, %%ymm" n ", %%ymm" n "\n\t"
-#define MICA_PMADDWD(n) \
-  "movdqa %%xmm0, %%xmm14\n\tpmaddwd %%xmm1, %%xmm14\n\tpaddd %%xmm14, %%xmm" n "\n\t"
-#define MICA_VFMADD_512(n) "vfmadd231ps %%zmm0, %%zmm1, %%zmm" n "\n\t"
-#define MICA_VFMADD_256(n) "vfmadd231ps %%ymm0, %%ymm1, %%ymm" n "\n\t"
-#define MICA_MULPS(n) \
-  "movaps %%xmm0, %%xmm14\n\tmulps %%xmm1, %%xmm14\n\taddps %%xmm14, %%xmm" n "\n\t"
-#define MICA_BYTES "0x01010101"   // 1, 1, 1, 1
-#define MICA_WORDS "0x00010001"   // 1, 1
-#define MICA_FLOATS "0x3f000000"  // 0.5
-
-MICA_PEAK_LOOP(dot_512, MICA_ONES_512(MICA_BYTES), MICA_VPDPBUSD_512, "vzeroupper\n\t")
-MICA_PEAK_LOOP(dot_256, MICA_ONES_256(MICA_BYTES), MICA_VPDPBUSD_256, "vzeroupper\n\t")
-MICA_PEAK_LOOP(multiply_bytes_256, MICA_ONES_256(MICA_BYTES), MICA_VPMADDUBSW, "vzeroupper\n\t")
-MICA_PEAK_LOOP(multiply_words_128, MICA_ONES_128(MICA_WORDS), MICA_PMADDWD, "")
-MICA_PEAK_LOOP(fused_512, MICA_ONES_512(MICA_FLOATS), MICA_VFMADD_512, "vzeroupper\n\t")
-MICA_PEAK_LOOP(fused_256, MICA_ONES_256(MICA_FLOATS), MICA_VFMADD_256, "vzeroupper\n\t")
-MICA_PEAK_LOOP(multiply_floats_128, MICA_ONES_128(MICA_FLOATS), MICA_MULPS, "")
-
-constexpr PeakLoop kInt8Peaks[] = {
-    {"generic", "pmaddwd", kChains * 8 * 2, multiply_words_128},
-    {"avx2", "vpmaddubsw, vpaddw", kChains * 32 * 2, multiply_bytes_256},
-    {"avxvnni", "vpdpbusd", kChains * 32 * 2, dot_256},
-    {"avx512vnni", "vpdpbusd", kChains * 64 * 2, dot_512}};
-constexpr PeakLoop kFloatPeaks[] = {
-    {"generic", "mulps, addps", kChains * 4 * 2, multiply_floats_128},
-    {"avx2", "vfmadd231ps", kChains * 8 * 2, fused_256},
-    {"avxvnni", "vfmadd231ps", kChains * 8 * 2, fused_256},
-    {"avx512vnni", "vfmadd231ps", kChains * 16 * 2, fused_512}};
-#else
-constexpr std::span<const PeakLoop> kInt8Peaks, kFloatPeaks;
 #endif
-
-const PeakLoop* find_peak(std::span<const PeakLoop> loops, std::string_view isa) {
-  for (const PeakLoop& loop : loops) {
-    if (isa == loop.isa) return &loop;
-  }
-  return nullptr;
-}
 
 double seconds_of(FunctionRef<void()> work) {
   const auto start = std::chrono::steady_clock::now();
@@ -169,13 +98,6 @@ std::span<const ReadLoop> read_loops() {
   if (has_avx2(cpu)) return kReadLoops32;
 #endif
   return kReadLoops16;
-}
-
-const PeakLoop* int8_peak(std::string_view isa) {
-  return find_peak(kInt8Peaks, isa);
-}
-const PeakLoop* float_peak(std::string_view isa) {
-  return find_peak(kFloatPeaks, isa);
 }
 
 AlignedBuffer make_read_buffer(uint64_t bytes) {

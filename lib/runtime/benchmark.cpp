@@ -330,7 +330,12 @@ double Benchmark::read_rate(const BenchmarkRig& rig, double bytes) const {
 }
 
 double Benchmark::peak_rate(const BenchmarkRig& rig, const cpu::PeakLoop* loop) const {
-  return loop == nullptr ? 0 : cpu::measure_peak(rig.engine().pool(), *loop);
+  constexpr int kTries = 3;  // one may be cut short by others' work
+  double fastest = 0;
+  for (int i = 0; loop != nullptr && i < kTries; ++i) {
+    fastest = std::max(fastest, cpu::measure_peak(rig.engine().pool(), *loop));
+  }
+  return fastest;
 }
 
 void Benchmark::tick(std::string_view doing, uint64_t done, uint64_t total) {

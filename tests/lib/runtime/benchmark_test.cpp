@@ -106,7 +106,7 @@ TEST_CASE("a median is the middle, or the mean of the two in the middle") {
   CHECK(median({4, 1, 3, 2}) == 2.5);
 }
 
-TEST_CASE("every loop reads every byte, and peaks are known for every x86 ISA") {
+TEST_CASE("every loop reads every byte, and peaks are known for every ISA of x86 and AArch64") {
   const AlignedBuffer buffer = cpu::make_read_buffer(4 * cpu::kReadMultiple);
   for (const cpu::ReadLoop& loop : cpu::read_loops()) {
     const uint64_t before = loop.read(buffer.data(), buffer.bytes());
@@ -116,7 +116,7 @@ TEST_CASE("every loop reads every byte, and peaks are known for every x86 ISA") 
       buffer.data()[at] ^= std::byte{0x80};
     }
   }
-#if defined(__x86_64__)
+#if defined(__x86_64__) || defined(__aarch64__)
   ThreadPool pool(1);
   for (const std::string& isa : isas_here()) {
     if (isa == "reference") continue;
