@@ -154,7 +154,7 @@ def resources(command):
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - start
     if status != 0:
-        sys.exit(f"{' '.join(command)}: wait status {status}")
+        sys.exit(f"{' '.join(command)}: exit code {os.waitstatus_to_exitcode(status)}")
     return seconds, usage.ru_maxrss * 1024
 
 
