@@ -63,7 +63,6 @@ class MicaFile {
   Bytes data(const TensorRecord& record) const;
   const Json& metadata() const { return metadata_; }
   Bytes tokenizer_image() const { return tokenizer_; }
-  const Hash128& directory_hash() const { return directory_hash_; }  // identifies the model
 
   // Names of regions and tensors whose checksum disagrees, and "padding before NAME" where bytes
   // between them are not zero; empty: all is well. Reads the whole file in order. Throws
@@ -71,7 +70,6 @@ class MicaFile {
   std::vector<std::string> find_damage(const Progress& progress) const;
   // Throws when the file was truncated underneath (MappedFile::check).
   void check() const { file_.check(); }
-  void prefetch(const Segment& segment) const { file_.prefetch(segment.offset, segment.bytes); }
 
  private:
   explicit MicaFile(MappedFile file) : file_(std::move(file)) {}

@@ -20,7 +20,6 @@ namespace {
 
 constexpr uint64_t kPseudoFileLimit = 16 << 20;
 constexpr uint64_t kUnlimited = std::numeric_limits<uint64_t>::max();
-constexpr int kMaxThreads = 1024;
 
 // A file of /proc or /sys, or empty: every fact has a fallback.
 std::string read_pseudo_file(const std::string& path) {

@@ -6,6 +6,8 @@
 
 namespace mica {
 
+constexpr int kMaxThreads = 1024;
+
 struct ThreadChoice {
   int threads = 1;
   std::string reason;  // "2 physical cores in the affinity mask", for `mica doctor`
@@ -29,7 +31,7 @@ HostFacts read_host_facts(const std::string& root = "");
 
 // The rule of the README: `requested` (0: not given) > MICA_THREADS > min(affinity, quota, Slurm,
 // OMP_NUM_THREADS), then physical cores. Throws Error(kUsage) for numbers that make no sense
-// (below 0, above 1024, MICA_THREADS that is no number).
+// (below 0, above kMaxThreads, MICA_THREADS that is no number).
 ThreadChoice choose_threads(const HostFacts& host, int requested);
 
 }  // namespace mica

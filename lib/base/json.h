@@ -8,6 +8,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -41,6 +42,10 @@ class Json {
   Json(Object value) : value_(Members{std::move(value)}) {}
   static Json object(std::initializer_list<Member> members = {}) { return Json(Object(members)); }
   static Json array() { return Json(Array{}); }
+  template <std::ranges::range Values>
+  static Json array(const Values& values) {
+    return Json(Array(values.begin(), values.end()));
+  }
 
   // `name` begins every error sentence ("config.json: ..."). Throws Error(kInvalidFile).
   static Json parse(std::string_view text, std::string_view name);

@@ -253,13 +253,6 @@ void MappedFile::check() const {
   }
 }
 
-void MappedFile::prefetch(uint64_t offset, uint64_t size) const {
-  if (state_->slot == nullptr || offset >= state_->size) return;
-  const uint64_t page = offset & page_mask;  // the mapping itself begins with a page
-  const uint64_t bytes = std::min(size, state_->size - offset) + (offset - page);
-  madvise(const_cast<std::byte*>(state_->data) + page, bytes, MADV_WILLNEED);
-}
-
 std::string read_text_file(const std::string& path, uint64_t limit_bytes) {
   const Descriptor descriptor(path, 0);
   std::string text;

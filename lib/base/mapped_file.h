@@ -34,8 +34,6 @@ class MappedFile {
   // Throws Error(kRuntime) when the file was truncated or written to while mapped, by the handler's
   // mark or by fstat (size and modification time). Thread-safe; one system call.
   void check() const;
-  // Asks the kernel to read [offset, offset + size) ahead. A hint: never fails.
-  void prefetch(uint64_t offset, uint64_t size) const;
 
  private:
   struct State;

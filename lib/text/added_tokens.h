@@ -7,7 +7,7 @@
 #include <span>
 #include <string_view>
 
-#include "lib/base/thread_pool.h"
+#include "lib/base/function_ref.h"
 #include "lib/text/image_view.h"
 #include "lib/text/text_span.h"
 

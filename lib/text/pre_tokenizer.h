@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "lib/base/thread_pool.h"
+#include "lib/base/function_ref.h"
 #include "lib/text/image_view.h"
 #include "lib/text/split_pattern.h"
 

@@ -52,7 +52,6 @@ inline bool exercise(Bytes bytes) {
   }
   for (const Segment& segment : file->segments()) {
     touch(checked_slice(bytes, segment.offset, segment.bytes, "segment"));
-    file->prefetch(segment);
   }
   touch(file->tokenizer_image());
   volatile unsigned keep = sum;

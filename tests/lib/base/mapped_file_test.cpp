@@ -54,9 +54,6 @@ TEST_CASE("a file has the same bytes mapped and read") {
       const MappedFile file = MappedFile::open(path, mode);
       CHECK(as_text(file.bytes()) == text);
       CHECK(file.path() == path);
-      file.prefetch(0, size);
-      file.prefetch(size / 2, std::numeric_limits<uint64_t>::max());
-      file.prefetch(size + 1, 1);
       file.check();
     }
   }
@@ -68,7 +65,6 @@ TEST_CASE("an empty file is a file") {
   for (const LoadMode mode : {LoadMode::kMap, LoadMode::kRead}) {
     const MappedFile file = MappedFile::open(path, mode);
     CHECK(file.bytes().empty());
-    file.prefetch(0, 1);
     file.check();
   }
 }

@@ -1,12 +1,12 @@
 // A SIGBUS that is not ours still ends the program where nothing handled it before.
 #include <cstdio>
-#include <cstdlib>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/base/mapped_file.h"
+#include "tests/support/temp_folder.h"
 
 namespace {
 
@@ -24,14 +24,12 @@ namespace {
 }  // namespace
 
 int main() {
-  char path[] = "/tmp/mica-test-XXXXXX";
-  const int descriptor = mkstemp(path);
-  if (descriptor < 0 || write(descriptor, "x", 1) != 1) return 3;
+  const mica::testing::TempFolder folder;
+  const std::string path = folder.put("cut", "x");
   const pid_t child = fork();
-  if (child == 0) fault_in_child(path);
+  if (child == 0) fault_in_child(path.c_str());
   int status = 0;
   waitpid(child, &status, 0);
-  unlink(path);
   // Sanitizers handle the signal themselves and leave with a code of their own.
   const bool died = WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS
                                         : WEXITSTATUS(status) > 2 || WEXITSTATUS(status) == 1;
