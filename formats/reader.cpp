@@ -29,7 +29,7 @@ void check_multiple(uint64_t value, uint64_t alignment, const std::string& what)
   fail(ErrorCode::kInvalidFile, "{}: expected a multiple of {}, found {}", what, alignment, value);
 }
 
-// FORMAT.md, "Header". Everything later relies on: a header whose checksum agrees, of this version.
+// FORMAT.md, "Header". Everything later relies on: a header of this version whose checksum agrees.
 FileHeader read_header(Bytes file, const std::string& path) {
   if (!begins_like_mica(file)) {
     fail(ErrorCode::kInvalidFile, "{}: expected a .mica file, found {}", path,
@@ -40,12 +40,16 @@ FileHeader read_header(Bytes file, const std::string& path) {
          path, sizeof(FileHeader), file.size());
   }
   const auto header = load_at<FileHeader>(file, 0, path);
-  check_hash(header.header_hash, hash_of_header(header), path + ": header");
-  if (header.version != kFormatVersion) {
+  const Hash128 hash = hash_of_header(header);
+  if (header.version > kFormatVersion) {  // what else is wrong cannot be judged here
     fail(ErrorCode::kUnsupported,
-         "{}: expected version {} of the .mica format, found version {}: it needs a newer mica",
-         path, kFormatVersion, header.version);
+         "{}: header: expected version {} of the .mica format, found version {}: it needs a newer "
+         "mica{}",
+         path, kFormatVersion, header.version,
+         header.header_hash == hash ? "" : ", or its header is damaged");
   }
+  check_hash(header.header_hash, hash, path + ": header");
+  checked_range(header.version, kFormatVersion, kFormatVersion, path + ": header: version");
   if ((header.required_features & ~kKnownFeatures) != 0) {
     fail(ErrorCode::kUnsupported,
          "{}: expected no required features but {:#x}, found {:#x}: it needs a newer mica", path,

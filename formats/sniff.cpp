@@ -19,6 +19,8 @@ constexpr Signature kSignatures[] = {
     {"version https://git-lfs", "a Git LFS pointer: fetch the file itself with `git lfs pull`"},
     {"PK\x03\x04",
      "a ZIP archive or PyTorch checkpoint: `mica convert` takes safetensors and GGUF"},
+    {"\x1f\x8b", "a gzip archive: unpack it first"},
+    {"%PDF-", "a PDF document"},
     {"<!doctype html", kHtml},
     {"<html", kHtml},
     {"<?xml", "an XML page: a download that was answered with an error"},

@@ -26,7 +26,7 @@ struct TensorSpec {
 class MicaWriter {
  public:
   // Plans the file; `specs` in any order. Throws Error(kUsage) on duplicates and on specs that
-  // cannot be. `tokenizer_image` stays the caller's and is read at the first begin_tensor().
+  // cannot be. `tokenizer_image` stays the caller's and must live until finish() has returned.
   MicaWriter(std::string path, std::vector<TensorSpec> specs, Bytes tokenizer_image);
   ~MicaWriter();
 

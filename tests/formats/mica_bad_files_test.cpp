@@ -80,6 +80,10 @@ const std::vector<BadFile> kForeignFiles = {
      text_file(std::string("\2\0\0\0\0\0\0\0{}", 10)), false},
     {"zip", ErrorCode::kInvalidFile, "found a ZIP archive or PyTorch checkpoint",
      text_file("PK\3\4"), false},
+    {"gzip", ErrorCode::kInvalidFile, "found a gzip archive: unpack it first",
+     text_file("\x1f\x8b\x08"), false},
+    {"pdf", ErrorCode::kInvalidFile, "expected a .mica file, found a PDF document",
+     text_file("%PDF-1.7\n%"), false},
     {"git-lfs-pointer", ErrorCode::kInvalidFile, "found a Git LFS pointer: fetch",
      text_file("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"), false},
     {"json", ErrorCode::kInvalidFile, "found JSON text", text_file("{\"model_type\": \"llama\"}"),
@@ -99,11 +103,17 @@ const std::vector<BadFile> kForeignFiles = {
      },
      false},
     {"newer-version", ErrorCode::kUnsupported,
-     "expected version 1 of the .mica format, found version 2",
+     "header: expected version 1 of the .mica format, found version 2: it needs a newer mica",
      [](FileImage& file) {
        file.editable().resize(256);
        header_edit([](FileHeader& h) { h.version = 2; })(file);
      }},
+    {"version-changed", ErrorCode::kUnsupported, "it needs a newer mica, or its header is damaged",
+     [](FileImage& file) {
+       file.editable().resize(256);
+       file.editable()[8] = std::byte{3};
+     },
+     false},
     {"required-feature", ErrorCode::kUnsupported,
      "expected no required features but 0x0, found 0x8",
      [](FileImage& file) {
@@ -115,6 +125,8 @@ const std::vector<BadFile> kForeignFiles = {
 };
 
 const std::vector<BadFile> kBadHeaders = {
+    {"version-zero", ErrorCode::kInvalidFile, "header: version: expected 1, found 0",
+     header_edit([](FileHeader& h) { h.version = 0; })},
     {"last-byte-cut", ErrorCode::kInvalidFile, "(truncated)", resized(-1)},
     {"byte-appended", ErrorCode::kInvalidFile, "(something was appended)", resized(1)},
     {"header-bytes", ErrorCode::kInvalidFile, "header_bytes: expected 256, found 512",

@@ -42,9 +42,10 @@ void check_named(const FileImage& file, const Piece& piece, uint64_t at) {
   const auto open = [&] { return MicaFile::open(MappedFile::borrow(file.bytes(), "x.mica")); };
   if (piece.found_by_open) {
     const Error error = error_of(open);
-    // The magic is looked at first.
-    const std::string expected =
-        at < 8 ? "expected a .mica file" : piece.name + ": expected checksum";
+    // Magic and version are looked at first; bit 0 of byte 8 makes version 0 of version 1.
+    const std::string expected = at < 8              ? "expected a .mica file"
+                                 : at > 8 && at < 12 ? "or its header is damaged"
+                                                     : piece.name + ": expected checksum";
     if (error.message().find(expected) == std::string::npos) {
       FAIL_CHECK("byte " << at << ": expected '" << expected << "', found '" << error.message()
                          << "'");
