@@ -3,8 +3,8 @@
 #include <cstdlib>
 #include <fmt/core.h>
 
-#include "backends/cpu/cpu_backend.h"
 #include "lib/api/handles.h"
+#include "lib/base/host.h"
 #include "lib/runtime/chat.h"
 
 namespace mica {
@@ -27,6 +27,14 @@ Json environment() {
   return found;
 }
 
+std::string blas() {
+  try {
+    return describe_blas();
+  } catch (const Error& error) {
+    return error.message();
+  }
+}
+
 Json describe_host(const HostFacts& host) {
   return Json::object({{"cpu", host.cpu_name},
                        {"online_cpus", host.online_cpus},
@@ -43,12 +51,13 @@ Json examine(const EngineOptions& options) {
   const HostFacts host = read_host_facts();
   const ThreadChoice threads = choose_threads(host, options.threads);
   Json isas = Json::object();
-  for (const IsaInfo& isa : cpu_isas()) isas[isa.name] = isa.available;
+  for (const IsaInfo& isa : engine_isas()) isas[isa.name] = isa.available;
   return Json::object({{"version", MICA_VERSION},
                        {"threads", threads.threads},
                        {"threads_why", threads.reason},
-                       {"isa", choose_isa(options.isa)},
+                       {"isa", choose_engine_isa(options.isa)},
                        {"isas", std::move(isas)},
+                       {"blas", blas()},
                        {"host", describe_host(host)},
                        {"gpus", "none: the CUDA backend is not part of this build"},
                        {"environment", environment()}});
@@ -96,7 +105,7 @@ void mica_engine_options_init(mica_engine_options* options) {
 mica_status mica_engine_create(const mica_engine_options* options, mica_engine** engine,
                                mica_error* error) {
   return guarded(error, [&] {
-    required(engine, "engine") = nullptr;
+    cleared(engine, "engine");
     const auto given =
         options_or_default(options, &mica_engine_options_init, "mica_engine_options");
     *engine = new mica_engine{std::make_shared<const Engine>(engine_options(given))};
@@ -109,9 +118,10 @@ void mica_engine_free(mica_engine* engine) {
 
 mica_status mica_doctor(const mica_engine_options* options, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
+    cleared(json, "json");
     const auto given =
         options_or_default(options, &mica_engine_options_init, "mica_engine_options");
-    hand_out(examine(engine_options(given)).dump(), &required(json, "json"));
+    hand_out(examine(engine_options(given)).dump(), json);
   });
 }
 
@@ -123,7 +133,7 @@ mica_status mica_model_load(mica_engine* engine, const char* path,
                             const mica_model_options* options, mica_model** model,
                             mica_error* error) {
   return guarded(error, [&] {
-    required(model, "model") = nullptr;
+    cleared(model, "model");
     const auto given = options_or_default(options, &mica_model_options_init, "mica_model_options");
     const LoadOptions load{.mode = parse_load_mode(given.load), .verify = given.verify != 0};
     *model = new mica_model{
@@ -137,14 +147,15 @@ void mica_model_free(mica_model* model) {
 
 mica_status mica_model_info(const mica_model* model, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
-    hand_out(describe_model(*required(model, "model").model).dump(), &required(json, "json"));
+    cleared(json, "json");
+    hand_out(describe_model(*required(model, "model").model).dump(), json);
   });
 }
 
 mica_status mica_tokenize(const mica_model* model, const char* text, size_t size, uint32_t flags,
                           mica_ids* ids, mica_error* error) {
   return guarded(error, [&] {
-    required(ids, "ids") = {nullptr, 0};
+    cleared(ids, "ids");
     const LoadedModel& loaded = *required(model, "model").model;
     const EncodeOptions options{.match_added_tokens = (flags & MICA_PLAIN) == 0,
                                 .add_special_tokens = (flags & MICA_NO_SPECIAL) == 0};
@@ -162,21 +173,22 @@ mica_status mica_tokenize(const mica_model* model, const char* text, size_t size
 mica_status mica_detokenize(const mica_model* model, const int32_t* ids, size_t count,
                             uint32_t flags, mica_text* text, mica_error* error) {
   return guarded(error, [&] {
+    cleared(text, "text");
     if (!ids && count > 0) fail_argument("ids");
     const LoadedModel& loaded = *required(model, "model").model;
     const std::string result =
         loaded.tokenizer().decode({ids, count}, (flags & MICA_NO_SPECIAL) != 0);
     loaded.file().check();
-    hand_out(result, &required(text, "text"));
+    hand_out(result, text);
   });
 }
 
 mica_status mica_render_chat(const mica_model* model, const char* messages, size_t size,
                              mica_text* text, mica_error* error) {
   return guarded(error, [&] {
+    cleared(text, "text");
     const LoadedModel& loaded = *required(model, "model").model;
-    const ChatRequest request{.messages =
-                                  Json::parse(text_of(messages, size, "messages"), "messages")};
-    hand_out(render_chat(loaded, loaded.chat_template(), request).text, &required(text, "text"));
+    const Json parsed = parse_messages(messages, size);
+    hand_out(render_chat(loaded, loaded.chat_template(), parsed).text, text);
   });
 }

@@ -46,10 +46,11 @@ void fail_argument(const char* name) {
               fmt::format("argument '{}': expected a pointer, found NULL", name));
 }
 
-void fail_struct_size(const char* name, size_t found) {
-  throw Error(
-      ErrorCode::kUsage,
-      fmt::format("argument '{}': struct_size is {}; set it up with {}_init", name, found, name));
+void fail_struct_size(const char* name, size_t expected, size_t found) {
+  throw Error(ErrorCode::kUsage,
+              fmt::format("argument 'options': expected a struct_size of {}, as {}_init sets it, "
+                          "found {}",
+                          expected, name, found));
 }
 
 std::string_view text_or(const char* text, std::string_view fallback) {
@@ -59,6 +60,15 @@ std::string_view text_or(const char* text, std::string_view fallback) {
 std::string_view text_of(const char* text, size_t size, const char* name) {
   if (!text && size > 0) fail_argument(name);
   return text ? std::string_view(text, size) : std::string_view();
+}
+
+Json parse_messages(const char* messages, size_t size) {
+  const std::string_view text = text_of(messages, size, "messages");
+  try {
+    return Json::parse(text, "messages");
+  } catch (const Error& error) {
+    throw Error(ErrorCode::kUsage, error.message());  // the caller's, not a file's
+  }
 }
 
 void hand_out(std::string_view text, mica_text* out) {

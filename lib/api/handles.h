@@ -50,13 +50,19 @@ mica_status guarded(mica_error* error, Body&& body) noexcept {
 }
 
 [[noreturn]] void fail_argument(const char* name);
-[[noreturn]] void fail_struct_size(const char* name, size_t found);
+[[noreturn]] void fail_struct_size(const char* name, size_t expected, size_t found);
 
 // Throws Error(kUsage) naming the argument when it is NULL.
 template <class T>
 T& required(T* pointer, const char* name) {
   if (!pointer) fail_argument(name);
   return *pointer;
+}
+
+// Where a result goes: required, and empty until there is one.
+template <class T>
+T& cleared(T* out, const char* name) {
+  return required(out, name) = T{};
 }
 
 // The options, or their defaults for NULL. Throws Error(kUsage) unless struct_size is the size this
@@ -66,13 +72,17 @@ Options options_or_default(const Options* given, void (*init)(Options*), const c
   Options options;
   init(&options);
   if (!given) return options;
-  if (given->struct_size != sizeof(Options)) fail_struct_size(name, given->struct_size);
+  if (given->struct_size != sizeof(Options)) {
+    fail_struct_size(name, sizeof(Options), given->struct_size);
+  }
   return *given;
 }
 
 std::string_view text_or(const char* text, std::string_view fallback);
 // The same checks for a pointer and length; NULL is allowed with length 0.
 std::string_view text_of(const char* text, size_t size, const char* name);
+// The JSON, which render_chat looks into. Throws Error(kUsage).
+Json parse_messages(const char* messages, size_t size);
 // Fills *out with a copy that mica_text_free frees. Throws std::bad_alloc.
 void hand_out(std::string_view text, mica_text* out);
 

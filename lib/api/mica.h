@@ -4,10 +4,17 @@
  *   Every call that can fail returns a mica_status and takes a mica_error* last, which may be NULL;
  * it receives one full sentence. Nothing aborts, exits or throws across this border. Text is UTF-8,
  * given as pointer and length. Text and ids handed out are owned by the caller and freed with
- * mica_text_free / mica_ids_free. Options are structs that begin with their size: set them up with
- * their *_init function. Handles may be freed in any order: a session keeps its model alive, a
- * model its engine. An engine and a model may be used from several threads; a session from one at a
- * time, but for mica_session_cancel. JSON results have the keys of the program's --json output.
+ * mica_text_free / mica_ids_free; what a result pointer points to is overwritten, with zeros when
+ * the call fails. Result pointers must not be NULL but for the json of mica_generate, mica_chat and
+ * mica_convert. Options are structs that begin with their size: set them up with their *_init
+ * function; NULL stands for the defaults. Handles may be freed in any order, and NULL may be freed:
+ * a session keeps its model alive, a model its engine. An engine and a model may be used from
+ * several threads; a session and an error from one at a time, but for mica_session_cancel. JSON
+ * results have the keys of the program's --json output.
+ *   Callbacks run on the thread of the call that makes them, with no lock held. They may make any
+ * call but these: one with a session that a running call works on (mica_session_cancel excepted),
+ * one with that call's error, and freeing either. They must return; a C++ exception becomes
+ * MICA_RUNTIME.
  */
 #ifndef MICA_H
 #define MICA_H
@@ -58,6 +65,8 @@ void mica_ids_free(mica_ids* ids);
 
 /* ---- engine -------------------------------------------------------------------------------- */
 typedef enum mica_log_level { MICA_LOG_DEBUG, MICA_LOG_INFO, MICA_LOG_WARNING } mica_log_level;
+/* Called from any thread that makes a call with the engine, or a model or session made with it,
+ * until all of these are freed: callback and `user` must live as long. */
 typedef void (*mica_log_callback)(void* user, mica_log_level level, const char* text, size_t size);
 /* Progress of long work; a return of 0 asks it to stop with MICA_INTERRUPTED. */
 typedef int (*mica_progress_callback)(void* user, uint64_t done, uint64_t total);
@@ -65,7 +74,7 @@ typedef int (*mica_progress_callback)(void* user, uint64_t done, uint64_t total)
 typedef struct mica_engine_options {
   size_t struct_size;
   int32_t threads;         /* 0: chosen from affinity, cgroup quota, Slurm and cores */
-  const char* isa;         /* NULL or "auto"; "generic", "avx2", "avxvnni", "avx512vnni", "neon" */
+  const char* isa;         /* NULL or "auto"; a name that mica_doctor lists */
   const char* activations; /* NULL or "int8"; "f32" */
   mica_log_callback log;   /* NULL: silent */
   void* log_user;
@@ -118,7 +127,7 @@ void mica_session_options_init(mica_session_options* options);
 mica_status mica_session_create(mica_model* model, const mica_session_options* options,
                                 mica_session** session, mica_error* error);
 void mica_session_free(mica_session* session);
-/* Stops a running generation from any thread, within one step. */
+/* Stops a running generation from any thread, within one step. Does nothing to a later one. */
 void mica_session_cancel(mica_session* session);
 
 /* NaN (floats) and negative numbers (integers) mean: the model's generation default, then Mica's.

@@ -48,15 +48,13 @@ GenerateOptions generate_options(const mica_generate_options& given, mica_sessio
 }
 
 Json describe(const GenerateResult& result, const LoadedModel& model) {
-  Json tokens = Json::array();
-  for (const TokenId id : result.tokens) tokens.push_back(int64_t{id});
   Json timings = Json::object({{"load_seconds", model.load_seconds()},
                                {"prefill_seconds", result.prefill_seconds},
                                {"prefill_tokens_per_second", result.prefill_tokens_per_second()},
                                {"decode_seconds", result.decode_seconds},
                                {"decode_tokens_per_second", result.decode_tokens_per_second()}});
   return Json::object({{"text", result.text},
-                       {"tokens", std::move(tokens)},
+                       {"tokens", Json::array(result.tokens)},
                        {"prompt_tokens", result.prompt_tokens},
                        {"reused_tokens", result.reused_tokens},
                        {"finish_reason", finish_reason_name(result.finish_reason)},
@@ -87,7 +85,7 @@ void mica_session_options_init(mica_session_options* options) {
 mica_status mica_session_create(mica_model* model, const mica_session_options* options,
                                 mica_session** session, mica_error* error) {
   return guarded(error, [&] {
-    required(session, "session") = nullptr;
+    cleared(session, "session");
     const auto given =
         options_or_default(options, &mica_session_options_init, "mica_session_options");
     SessionOptions request{.context = given.context, .kv = parse_kv_type(given.kv)};
@@ -126,6 +124,7 @@ mica_status mica_generate(mica_session* session, const char* prompt, size_t size
                           const mica_generate_options* options, mica_token_callback callback,
                           void* user, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
+    if (json) *json = {};
     mica_session& target = required(session, "session");
     target.cancel = false;
     const std::vector<TokenId> ids = encode_prompt(
@@ -138,14 +137,14 @@ mica_status mica_chat(mica_session* session, const char* messages, size_t size,
                       const mica_generate_options* options, mica_token_callback callback,
                       void* user, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
+    if (json) *json = {};
     mica_session& target = required(session, "session");
     target.cancel = false;
     const LoadedModel& model = target.session.model();
-    const ChatRequest request{.messages =
-                                  Json::parse(text_of(messages, size, "messages"), "messages")};
+    const Json parsed = parse_messages(messages, size);
     const ChatTemplate& chat_template =
         target.chat_template ? *target.chat_template : model.chat_template();
-    const std::vector<TokenId> ids = encode_chat(model, render_chat(model, chat_template, request));
+    const std::vector<TokenId> ids = encode_chat(model, render_chat(model, chat_template, parsed));
     run(target, ids, options, callback, user, json);
   });
 }

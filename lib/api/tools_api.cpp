@@ -12,12 +12,6 @@ Progress to_progress(mica_progress_callback callback, void* user) {
       [callback, user](uint64_t done, uint64_t total) { return callback(user, done, total) != 0; };
 }
 
-Json sentences(const std::vector<std::string>& list) {
-  Json array = Json::array();
-  for (const std::string& sentence : list) array.push_back(sentence);
-  return array;
-}
-
 Json describe(const ConvertReport& report, bool dry_run) {
   Json tensors = Json::array();
   for (const ConvertedTensor& tensor : report.tensors) {
@@ -34,8 +28,8 @@ Json describe(const ConvertReport& report, bool dry_run) {
                        {"bytes", Json(report.bytes)},
                        {"bits_per_weight", Json::object({{"body", report.body_bits_per_weight},
                                                          {"whole", report.whole_bits_per_weight}})},
-                       {"substitutions", sentences(report.substitutions)},
-                       {"notes", sentences(report.notes)},
+                       {"substitutions", Json::array(report.substitutions)},
+                       {"notes", Json::array(report.notes)},
                        {"tensors", std::move(tensors)},
                        {"seconds", report.seconds}});
 }
@@ -70,16 +64,16 @@ mica_status mica_convert(mica_engine* engine, const char* source, const char* ou
                          const mica_convert_options* options, mica_progress_callback progress,
                          void* user, mica_text* json, mica_error* error) {
   return guarded(error, [&] {
+    if (json) *json = {};
     const auto given =
         options_or_default(options, &mica_convert_options_init, "mica_convert_options");
     const Engine& target = *required(engine, "engine").engine;
     const ConvertOptions request{.quant = std::string(text_or(given.quant, "keep")),
                                  .embedding_quant = std::string(text_or(given.embedding_quant, "")),
                                  .dry_run = given.dry_run != 0};
-    const auto lock = target.lock();
     const ConvertReport report =
-        convert_model(&required(source, "source"), &required(output, "output"), request,
-                      target.pool(), target.log_sink(), to_progress(progress, user));
+        convert_model(&required(source, "source"), &required(output, "output"), request, target,
+                      to_progress(progress, user));
     if (json) hand_out(describe(report, request.dry_run).dump(), json);
   });
 }
@@ -92,6 +86,7 @@ mica_status mica_perplexity(mica_model* model, const mica_perplexity_options* op
                             mica_progress_callback progress, void* user, mica_text* json,
                             mica_error* error) {
   return guarded(error, [&] {
+    cleared(json, "json");
     const auto given =
         options_or_default(options, &mica_perplexity_options_init, "mica_perplexity_options");
     EvaluateOptions request{.windows = given.windows,
@@ -102,6 +97,6 @@ mica_status mica_perplexity(mica_model* model, const mica_perplexity_options* op
     if (given.context != 0) request.context = given.context;
     const EvaluateResult result = evaluate(*required(model, "model").model,
                                            text_of(given.text, given.text_size, "text"), request);
-    hand_out(describe(result).dump(), &required(json, "json"));
+    hand_out(describe(result).dump(), json);
   });
 }

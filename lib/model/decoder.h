@@ -32,6 +32,8 @@ class Decoder {
           const DecoderLimits& limits);
 
   static uint64_t scratch_bytes(const ModelConfig& config, const DecoderLimits& limits);
+  // What was taken when it was made: scratch_bytes and what the backend added to its own.
+  uint64_t reserved_bytes() const { return reserved_bytes_; }
 
   // Runs ids [T] through all layers; their keys and values are stored in `kv` where `segments`,
   // which cover the rows in order, say. Ids are below V. Returns false when `cancel` was set
@@ -65,6 +67,7 @@ class Decoder {
   const ModelWeights& weights_;
   std::vector<float> inverse_frequencies_;
   std::unique_ptr<DeviceBuffer> memory_;
+  uint64_t reserved_bytes_;
   Scratch scratch_;
 };
 

@@ -26,7 +26,6 @@ class KvPool {
   }
 
   KvLayer layer(int64_t index) const;
-  int64_t free_blocks() const { return static_cast<int64_t>(free_.size()); }
 
  private:
   friend class KvSequence;

@@ -24,9 +24,9 @@ void check_messages(const Json& messages) {
 }  // namespace
 
 RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_template,
-                         const ChatRequest& request) {
-  check_messages(request.messages);
-  Json context = request.variables;
+                         const Json& messages) {
+  check_messages(messages);
+  Json context = Json::object({{"messages", messages}, {"add_generation_prompt", true}});
   const SpecialTokens& special = model.special_tokens();
   const auto give = [&](std::string_view name, TokenId id) {
     if (id >= 0) context[name] = model.tokenizer().token_bytes(id);
@@ -35,8 +35,6 @@ RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_temp
   give("eos_token", special.eos.empty() ? -1 : special.eos.front());
   give("pad_token", special.pad);
   give("unk_token", special.unk);
-  context["messages"] = request.messages;
-  context["add_generation_prompt"] = request.add_generation_prompt;
   return chat_template.render(context);
 }
 

@@ -10,17 +10,12 @@
 
 namespace mica {
 
-struct ChatRequest {
-  Json messages;                      // [{"role": "user", "content": "..."}, ...]
-  bool add_generation_prompt = true;  // end where the assistant begins to speak
-  Json variables = Json::object();    // further names the template may use ("tools", ...)
-};
-
-// Renders with `chat_template`, giving it the spellings of the model's special tokens. Throws
+// Renders messages ([{"role": "user", "content": "..."}, ...]) with `chat_template`, up to where
+// the assistant begins to speak, giving it the spellings of the model's special tokens. Throws
 // Error(kUsage) for messages that are no array of objects with a "role" each, and for what the
 // template itself refuses.
 RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_template,
-                         const ChatRequest& request);
+                         const Json& messages);
 
 // Ids of a rendered chat: no token is added (the template wrote them all, so BOS is not doubled),
 // and special tokens spelt inside message contents stay text.

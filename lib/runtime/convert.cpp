@@ -1,6 +1,5 @@
 #include "lib/runtime/convert.h"
 
-#include <chrono>
 #include <filesystem>
 #include <fmt/core.h>
 #include <map>
@@ -11,6 +10,7 @@
 #include "formats/sniff.h"
 #include "formats/writer.h"
 #include "lib/base/error.h"
+#include "lib/base/stopwatch.h"
 #include "lib/model/architecture.h"
 #include "lib/model/config.h"
 #include "lib/runtime/convert_plan.h"
@@ -33,14 +33,10 @@ Json metadata_of(const ImportedModel& model, const ConvertOptions& options, cons
   }
   metadata["source"] =
       Json::object({{"kind", model.kind}, {"name", model.name}, {"xxh3_128", hash.hex()}});
-  Json substitutions = Json::array();
-  for (const std::string& sentence : report.substitutions) substitutions.push_back(sentence);
-  Json notes = Json::array();
-  for (const std::string& sentence : report.notes) notes.push_back(sentence);
   metadata["conversion"] = Json::object({{"program", "mica " MICA_VERSION},
                                          {"quant", options.quant},
-                                         {"substitutions", std::move(substitutions)},
-                                         {"notes", std::move(notes)}});
+                                         {"substitutions", Json::array(report.substitutions)},
+                                         {"notes", Json::array(report.notes)}});
   return metadata;
 }
 
@@ -98,9 +94,14 @@ ConvertedTensor describe(const SourceTensor& source, const TensorSpec& spec) {
           .bytes = tensor_bytes(spec.dtype, spec.rows, spec.cols, source.source_name)};
 }
 
+void report_progress(const Progress& progress, uint64_t done, uint64_t total) {
+  if (!progress || progress(done, total)) return;
+  throw Error(ErrorCode::kInterrupted, "conversion interrupted; nothing was changed");
+}
+
 // Encodes and writes every tensor in the order of the file.
 void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter& writer,
-                   ThreadPool& pool, const Progress& progress, ConvertReport& report) {
+                   const Engine& engine, const Progress& progress, ConvertReport& report) {
   std::map<std::pair<Role, int>, const PlannedTensor*> by_place;
   for (const PlannedTensor& tensor : plan.tensors) {
     by_place[{tensor.spec.role, tensor.spec.layer}] = &tensor;
@@ -109,14 +110,12 @@ void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter
   for (const TensorSpec& spec : writer.specs()) {
     const PlannedTensor& planned = *by_place.at({spec.role, spec.layer});
     const SourceTensor& source = importer.model().tensors[planned.source];
-    TensorEncoder encoder(importer, planned, pool);
+    TensorEncoder encoder(importer, planned, engine);
     writer.begin_tensor();
     encoder.run([&](Bytes bytes) {
       writer.write(bytes);
       done += bytes.size();
-      if (progress && !progress(done, writer.planned_bytes())) {
-        throw Error(ErrorCode::kInterrupted, "conversion interrupted; nothing was changed");
-      }
+      report_progress(progress, done, writer.planned_bytes() + importer.source_bytes());
     });
     writer.end_tensor(static_cast<float>(encoder.relative_error()));
     report.tensors.push_back(describe(source, spec));
@@ -132,10 +131,10 @@ void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter
 }  // namespace
 
 ConvertReport convert_model(const std::string& source, const std::string& output,
-                            const ConvertOptions& options, ThreadPool& pool, const LogSink& log,
+                            const ConvertOptions& options, const Engine& engine,
                             const Progress& progress) {
-  const auto start = std::chrono::steady_clock::now();
-  const std::unique_ptr<Importer> importer = open_source(source, log);
+  const Stopwatch stopwatch;
+  const std::unique_ptr<Importer> importer = open_source(source, engine.log_sink());
   const ImportedModel& model = importer->model();
   // What cannot be run is refused before it is converted.
   find_architecture(parse_model_config(model.config, model.name).architecture, model.name);
@@ -152,12 +151,16 @@ ConvertReport convert_model(const std::string& source, const std::string& output
     report.bytes = writer.planned_bytes();
   } else {
     check_destination(source, output, writer.planned_bytes());
-    write_tensors(*importer, plan, writer, pool, progress, report);
-    writer.finish(metadata_of(model, options, importer->hash({}), report));
+    write_tensors(*importer, plan, writer, engine, progress, report);
+    const Hash128 hash = importer->hash([&](uint64_t done, uint64_t total) {
+      report_progress(progress, writer.planned_bytes() + done, writer.planned_bytes() + total);
+      return true;
+    });
+    writer.finish(metadata_of(model, options, hash, report));
     report.bytes = std::filesystem::file_size(output);
   }
   summarise(report);
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  report.seconds = stopwatch.seconds();
   return report;
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "lib/base/log.h"
-#include "lib/base/thread_pool.h"
+#include "lib/runtime/engine.h"
 
 namespace mica {
 
@@ -45,9 +45,11 @@ struct ConvertReport {
   double seconds = 0;
 };
 
-// Throws Error; Error(kInterrupted) when `progress` (bytes of tensors written) returns false.
+// Throws Error; Error(kInterrupted) when `progress` (bytes written, then bytes of the source
+// hashed) returns false. Holds the engine's lock a chunk at a time, and not while `progress` is
+// called.
 ConvertReport convert_model(const std::string& source, const std::string& output,
-                            const ConvertOptions& options, ThreadPool& pool, const LogSink& log,
+                            const ConvertOptions& options, const Engine& engine,
                             const Progress& progress);
 
 }  // namespace mica

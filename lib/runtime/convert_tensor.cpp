@@ -17,11 +17,11 @@ constexpr int64_t kPieceWeights = int64_t{1} << 17;  // of a thread at a time
 }  // namespace
 
 TensorEncoder::TensorEncoder(const Importer& importer, const PlannedTensor& planned,
-                             ThreadPool& pool)
+                             const Engine& engine)
     : importer_(importer),
       planned_(planned),
       dtype_(planned.spec.dtype),
-      pool_(pool),
+      engine_(engine),
       cols_(static_cast<int64_t>(planned.spec.cols)),
       unit_rows_(dtype_.layout == TensorLayout::kPanels ? kPanelRows : 1),
       unit_weights_(unit_rows_ * cols_) {}
@@ -55,7 +55,8 @@ void TensorEncoder::encode_chunk(int64_t first, int64_t rows) {
     check_grid(grid_, first, what);
   }
   const int64_t piece = std::max<int64_t>(1, kPieceWeights / unit_weights_);
-  pool_.share(units, piece, [&](int, Range part) {
+  const auto lock = engine_.lock();
+  engine_.pool().share(units, piece, [&](int, Range part) {
     const int64_t row = part.begin * unit_rows_;
     const int64_t count = std::min(rows, part.end * unit_rows_) - row;
     importer_.read_floats(planned_.source, first + row, count, &floats_[row * cols_]);

@@ -1,21 +1,22 @@
 // Encodes one tensor of a conversion, chunk by chunk, and measures what was lost.
 //
-// Holds one chunk of at most about four million weights, whatever the tensor's size. The result
-// does not depend on the number of threads.
+// Holds one chunk, whatever the number of rows: about four million weights, or a single panel (16
+// rows; a row where there are no panels) that has more. The result does not depend on threads.
 #pragma once
 
 #include <vector>
 
 #include "formats/importer.h"
 #include "formats/writer.h"
-#include "lib/base/thread_pool.h"
+#include "lib/base/function_ref.h"
 #include "lib/runtime/convert_plan.h"
+#include "lib/runtime/engine.h"
 
 namespace mica {
 
 class TensorEncoder {
  public:
-  TensorEncoder(const Importer& importer, const PlannedTensor& planned, ThreadPool& pool);
+  TensorEncoder(const Importer& importer, const PlannedTensor& planned, const Engine& engine);
 
   // Encodes all rows in order; `write` gets the bytes of each chunk.
   void run(FunctionRef<void(Bytes)> write);
@@ -34,7 +35,7 @@ class TensorEncoder {
   const Importer& importer_;
   const PlannedTensor& planned_;
   const DType dtype_;
-  ThreadPool& pool_;
+  const Engine& engine_;
   const int64_t cols_;
   const int64_t unit_rows_;  // rows of a panel, or 1
   const int64_t unit_weights_;

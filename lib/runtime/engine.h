@@ -10,9 +10,10 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "backends/cpu/cpu_backend.h"
 #include "lib/backend/backend.h"
-#include "lib/base/host.h"
 #include "lib/base/log.h"
 #include "lib/base/thread_pool.h"
 
@@ -25,12 +26,16 @@ struct EngineOptions {
   LogSink log;  // called from any thread that uses the engine
 };
 
+// All names of EngineOptions::isa but "auto", and whether this machine can run them.
+std::vector<IsaInfo> engine_isas();
+// What an engine would use. Throws as Engine does.
+std::string choose_engine_isa(std::string_view requested);
+
 class Engine {
  public:
   // Throws Error(kUnsupported) for an ISA the machine lacks, Error(kUsage) for one not known.
   explicit Engine(const EngineOptions& options);
 
-  const ThreadChoice& threads() const { return threads_; }
   const LogSink& log_sink() const { return log_; }
   void log(LogLevel level, std::string_view text) const {
     if (log_) log_(level, text);
@@ -42,7 +47,6 @@ class Engine {
   ThreadPool& pool() const { return *pool_; }
 
  private:
-  ThreadChoice threads_;
   LogSink log_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Backend> backend_;  // borrows the pool

@@ -8,6 +8,7 @@
 #include "lib/base/error.h"
 #include "lib/base/output_file.h"
 #include "lib/model/decoder.h"
+#include "lib/runtime/memory_check.h"
 
 namespace mica {
 namespace {
@@ -97,16 +98,20 @@ Evaluation::Evaluation(const LoadedModel& model, const EvaluationWindows& window
       windows_a_step_(std::clamp<int64_t>(kStepTokens / windows.context, 1, windows.count())) {
   const ModelConfig& config = model.config();
   const KvLayout layout{.type = kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
+  const int64_t blocks = windows_a_step_ * KvPool::blocks_for(windows.context);
+  const uint64_t kv_bytes = KvPool::bytes_of(config.layers, layout, blocks);
+  const DecoderLimits limits{
+      .tokens = kStepTokens, .logit_rows = kLogitRows, .context = windows.context};
+  const std::string use = fmt::format("perplexity with windows of {} tokens", windows.context);
+  require_memory(model, use, kv_bytes + Decoder::scratch_bytes(config, limits));
   const auto lock = model.engine().lock();
   Backend& backend = model.engine().backend();
-  pool_ = std::make_unique<KvPool>(backend, config.layers, layout,
-                                   windows_a_step_ * KvPool::blocks_for(windows.context));
+  decoder_ = std::make_unique<Decoder>(backend, config, model.weights(), limits);
+  require_memory(model, use, kv_bytes + decoder_->reserved_bytes());
+  pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
   for (int64_t i = 0; i < windows_a_step_; ++i) {
     sequences_.emplace_back(*pool_).resize(windows.context);
   }
-  decoder_ = std::make_unique<Decoder>(
-      backend, config, model.weights(),
-      DecoderLimits{.tokens = kStepTokens, .logit_rows = kLogitRows, .context = windows.context});
   if (saved != nullptr) records_.resize(kLogitRows * kl_record_bytes(config.vocabulary_size));
 }
 

@@ -1,22 +1,12 @@
 #include "lib/runtime/generate.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "lib/base/stopwatch.h"
 #include "lib/runtime/stop_strings.h"
 
 namespace mica {
 namespace {
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
 
 double rate(double count, double seconds) {
   return seconds > 0 ? count / seconds : 0;
@@ -26,18 +16,10 @@ double rate(double count, double seconds) {
 class TextOut {
  public:
   TextOut(const Tokenizer& tokenizer, const GenerateOptions& options, std::string& text)
-      : tokenizer_(tokenizer),
-        stream_(tokenizer),
-        stops_(options.stop),
-        callback_(options.callback),
-        text_(text) {}
+      : stream_(tokenizer), stops_(options.stop), callback_(options.callback), text_(text) {}
 
   // False: the callback wants no more.
-  bool push(TokenId id) {
-    // Rows that pad the embedding have no text.
-    const bool has_text = id < tokenizer_.vocabulary_size();
-    return emit(stops_.push(has_text ? stream_.push(id) : std::string()), id);
-  }
+  bool push(TokenId id) { return emit(stops_.push(stream_.push(id)), id); }
   bool stopped() const { return stops_.found(); }
   void flush() {
     std::string rest = stops_.push(stream_.flush());
@@ -51,7 +33,6 @@ class TextOut {
     return !callback_ || callback_(piece, id);
   }
 
-  const Tokenizer& tokenizer_;
   DecodeStream stream_;
   StopStrings stops_;
   const TokenCallback& callback_;
@@ -104,15 +85,13 @@ double GenerateResult::decode_tokens_per_second() const {
 GenerateResult generate(Session& session, std::span<const TokenId> prompt,
                         const GenerateOptions& options) {
   GenerateResult result;
-  Sampler sampler(options.sampling, session.model().config().vocabulary_size);
+  Sampler sampler(options.sampling, session.model().tokenizer().vocabulary_size());
   TextOut out(session.model().tokenizer(), options, result.text);
   result.seed = sampler.seed();
   result.prompt_tokens = std::ssize(prompt);
 
   const Stopwatch prefill;
-  const std::span<const TokenId> held = session.ids();
-  result.reused_tokens =
-      std::mismatch(prompt.begin(), prompt.end(), held.begin(), held.end()).first - prompt.begin();
+  result.reused_tokens = session.reusable(prompt);
   const bool complete = session.replace(prompt, options.cancel);
   result.prefill_seconds = prefill.seconds();
 

@@ -1,9 +1,9 @@
 #include "lib/runtime/loaded_model.h"
 
-#include <chrono>
 #include <fmt/format.h>
 
 #include "lib/base/error.h"
+#include "lib/base/stopwatch.h"
 #include "lib/model/architecture.h"
 
 namespace mica {
@@ -69,7 +69,7 @@ LoadedModel::LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file)
       weights_(bind_weights(file_, config_, find_architecture(config_.architecture, file_.path()))),
       tokenizer_(Tokenizer::open(file_.tokenizer_image(), file_.path())),
       special_tokens_(parse_special_tokens(file_.metadata()["special_tokens"], file_.path(),
-                                           config_.vocabulary_size)),
+                                           tokenizer_.vocabulary_size())),
       default_sampling_(parse_generation(file_.metadata()["generation"], file_.path())) {
   if (tokenizer_.vocabulary_size() > config_.vocabulary_size) {
     throw Error(ErrorCode::kInvalidFile,
@@ -82,12 +82,11 @@ LoadedModel::LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file)
 std::shared_ptr<const LoadedModel> LoadedModel::load(std::shared_ptr<const Engine> engine,
                                                      const std::string& path,
                                                      const LoadOptions& options) {
-  const auto start = std::chrono::steady_clock::now();
+  const Stopwatch stopwatch;
   MicaFile file = MicaFile::open(path, options.mode);
   if (options.verify) verify(file);
   std::shared_ptr<LoadedModel> model(new LoadedModel(std::move(engine), std::move(file)));
-  model->load_seconds_ =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  model->load_seconds_ = stopwatch.seconds();
   return model;
 }
 

@@ -26,7 +26,7 @@ struct LoadOptions {
   bool verify = false;  // check every checksum first
 };
 
-// Ids of the "special_tokens" object of the metadata; -1: the model has none.
+// Ids of the "special_tokens" object of the metadata, all of the tokenizer; -1: the model has none.
 struct SpecialTokens {
   TokenId bos = -1;
   TokenId pad = -1;

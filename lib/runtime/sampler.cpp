@@ -104,10 +104,13 @@ Sampler::Sampler(const SamplerOptions& options, int64_t vocabulary_size)
 }
 
 void Sampler::see_prompt(std::span<const int32_t> ids) {
-  for (const int32_t id : ids) seen_[id].anywhere = true;
+  for (const int32_t id : ids) {
+    if (id < std::ssize(logits_)) seen_[id].anywhere = true;
+  }
 }
 
 int32_t Sampler::sample(std::span<const float> logits) {
+  logits = logits.first(logits_.size());
   std::transform(logits.begin(), logits.end(), logits_.begin(), tame);
   penalize(logits_);
   const size_t first = find_largest(logits_);

@@ -51,14 +51,15 @@ class Pcg32 {
 
 class Sampler {
  public:
-  // Throws Error(kUsage) for options out of range and bias ids not below `vocabulary_size`.
+  // `vocabulary_size`: of the tokenizer; a model may have more logits, since embeddings are padded.
+  // Throws Error(kUsage) for options out of range and bias ids not below it.
   Sampler(const SamplerOptions& options, int64_t vocabulary_size);
 
   uint64_t seed() const { return seed_; }
   // Tokens of the prompt count for the repetition penalty.
   void see_prompt(std::span<const int32_t> ids);
-  // The next token, counted as part of the answer. `logits`: [V]. A NaN counts as -infinity; throws
-  // Error(kRuntime) when no token is possible at all.
+  // The next token, counted as part of the answer. `logits`: [V], or more that are never chosen. A
+  // NaN counts as -infinity; throws Error(kRuntime) when no token is possible at all.
   int32_t sample(std::span<const float> logits);
 
  private:
@@ -82,7 +83,7 @@ class Sampler {
   uint64_t seed_;
   Pcg32 random_;
   std::unordered_map<int32_t, Seen> seen_;
-  std::vector<float> logits_;          // [V] after bias and penalties
+  std::vector<float> logits_;          // [V] of the tokenizer, after bias and penalties
   std::vector<Candidate> candidates_;  // those still in the draw
   size_t sorted_ = 0;                  // candidates in descending order
 };

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/error.h"
+#include "lib/runtime/memory_check.h"
 
 namespace mica {
 namespace {
@@ -22,16 +23,6 @@ int64_t choose_context(const ModelConfig& config, int64_t requested) {
   return checked_option("context", requested, 1, config.context_length);
 }
 
-// Pages are taken as they are used, and running out of them then would be the end of the process.
-void check_memory(const LoadedModel& model, uint64_t bytes, int64_t context) {
-  const uint64_t available = read_host_facts().memory_available_bytes;
-  if (available == 0 || bytes <= available) return;
-  throw Error(ErrorCode::kDoesNotFit,
-              fmt::format("{}: a context of {} tokens: expected {} MiB of memory for keys, values "
-                          "and intermediate results, found {} MiB available",
-                          model.file().path(), context, bytes >> 20, available >> 20));
-}
-
 }  // namespace
 
 Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions& options)
@@ -43,15 +34,15 @@ Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions&
       .type = options.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
   const int64_t blocks = KvPool::blocks_for(context_);
   const DecoderLimits limits{.tokens = chunk_, .logit_rows = 1, .context = context_};
-  check_memory(
-      *model_,
-      KvPool::bytes_of(config.layers, layout, blocks) + Decoder::scratch_bytes(config, limits),
-      context_);
+  const uint64_t kv_bytes = KvPool::bytes_of(config.layers, layout, blocks);
+  const std::string use = fmt::format("a context of {} tokens", context_);
+  require_memory(*model_, use, kv_bytes + Decoder::scratch_bytes(config, limits));
   const auto lock = model_->engine().lock();
   Backend& backend = model_->engine().backend();
+  decoder_ = std::make_unique<Decoder>(backend, config, model_->weights(), limits);
+  require_memory(*model_, use, kv_bytes + decoder_->reserved_bytes());
   pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
   sequence_ = std::make_unique<KvSequence>(*pool_);
-  decoder_ = std::make_unique<Decoder>(backend, config, model_->weights(), limits);
 }
 
 void Session::check_request(int64_t kept, std::span<const TokenId> added) const {
@@ -81,13 +72,18 @@ bool Session::feed(std::span<const TokenId> ids, const CancelFlag* cancel) {
 bool Session::replace(std::span<const TokenId> ids, const CancelFlag* cancel) {
   if (ids.empty())
     throw Error(ErrorCode::kUsage, "prompt: expected at least one token, found none");
-  auto kept = std::mismatch(ids.begin(), ids.end(), ids_.begin(), ids_.end()).first - ids.begin();
-  const bool complete = kept == std::ssize(ids_) && !logits_.empty();
-  if (kept == std::ssize(ids) && !complete) --kept;  // logits need one step at least
+  const int64_t kept = reusable(ids);
   const auto added = ids.subspan(static_cast<size_t>(kept));
   check_request(kept, added);
   truncate(kept);
   return feed(added, cancel);
+}
+
+int64_t Session::reusable(std::span<const TokenId> ids) const {
+  const auto common =
+      std::mismatch(ids.begin(), ids.end(), ids_.begin(), ids_.end()).first - ids.begin();
+  const bool has_logits = common == std::ssize(ids_) && !logits_.empty();
+  return common > 0 && common == std::ssize(ids) && !has_logits ? common - 1 : common;
 }
 
 void Session::truncate(int64_t tokens) {

@@ -50,9 +50,13 @@ class Session {
   // those done.
   bool feed(std::span<const TokenId> ids, const CancelFlag* cancel = nullptr);
 
-  // Makes `ids` (at least one) the whole content, computing only what comes after the prefix in
-  // common with what is held. As feed() otherwise.
+  // Makes `ids` (at least one) the whole content, computing all but the first reusable(ids). As
+  // feed() otherwise.
   bool replace(std::span<const TokenId> ids, const CancelFlag* cancel = nullptr);
+
+  // How many of `ids` are held already: the common prefix, less the last token where the logits
+  // after it are needed and not held.
+  int64_t reusable(std::span<const TokenId> ids) const;
 
   // Forgets all but the first `tokens`.
   void truncate(int64_t tokens);

@@ -37,7 +37,7 @@ double difference(const std::string& name, const char* quant, Activations activa
   const std::string source = MICA_TEST_DATA "/" + name;
   const TempFolder folder;
   const auto engine = std::make_shared<Engine>(EngineOptions{.activations = activations});
-  convert_model(source, folder.file("tiny.mica"), {.quant = quant}, engine->pool(), {}, {});
+  convert_model(source, folder.file("tiny.mica"), {.quant = quant}, *engine, {});
   const auto model = LoadedModel::load(engine, folder.file("tiny.mica"));
   Session session(model, {.kv = kv});
   const TinyGolden golden = read_golden(source + "/golden.bin");

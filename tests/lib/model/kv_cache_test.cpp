@@ -24,7 +24,6 @@ TEST_CASE("a sequence takes a block for every 16 tokens, lowest first") {
   CHECK(blocks_of(sequence) == std::vector<int32_t>{0});
   sequence.resize(17);
   CHECK(blocks_of(sequence) == std::vector<int32_t>{0, 1});
-  CHECK(pool.free_blocks() == 2);
 }
 
 TEST_CASE("truncation gives blocks back, and used ones are taken again first") {
@@ -40,9 +39,7 @@ TEST_CASE("truncation gives blocks back, and used ones are taken again first") {
     CHECK(blocks_of(first) == std::vector<int32_t>{0, 1});
     second.resize(33);
     CHECK(blocks_of(second) == std::vector<int32_t>{3, 4, 2});
-    CHECK(pool.free_blocks() == 3);
   }
-  CHECK(pool.free_blocks() == 6);
   first.resize(16 * 8);
   CHECK(blocks_of(first) == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6, 7});
 }

@@ -18,11 +18,9 @@ std::shared_ptr<const LoadedModel> load_chat_model(const TempFolder& folder,
   return load_tiny(folder, tiny);
 }
 
-std::vector<TokenId> encode(const LoadedModel& model, const char* messages,
-                            bool add_generation_prompt = true) {
-  const ChatRequest request{.messages = Json::parse(messages, "messages"),
-                            .add_generation_prompt = add_generation_prompt};
-  return encode_chat(model, render_chat(model, model.chat_template(), request));
+std::vector<TokenId> encode(const LoadedModel& model, const char* messages) {
+  return encode_chat(model,
+                     render_chat(model, model.chat_template(), Json::parse(messages, "messages")));
 }
 
 TEST_CASE("a chat becomes the template's text, its special tokens as ids") {
@@ -31,38 +29,29 @@ TEST_CASE("a chat becomes the template's text, its special tokens as ids") {
   CHECK(
       encode(*model, R"([{"role": "user", "content": "Hi"}])") ==
       std::vector<TokenId>{kBosId, kStartId, 'u', 's', 'e', 'r', ':', 'H', 'i', kEosId, kStartId});
-  CHECK(encode(*model, R"([{"role": "a", "content": ""}])", false) ==
-        std::vector<TokenId>{kBosId, kStartId, 'a', ':', kEosId});
+  CHECK(encode(*model, R"([{"role": "a", "content": ""}])") ==
+        std::vector<TokenId>{kBosId, kStartId, 'a', ':', kEosId, kStartId});
 }
 
 TEST_CASE("special tokens spelt in a message stay text") {
   const TempFolder folder;
   const auto model = load_chat_model(folder);
-  const auto ids = encode(*model, R"([{"role": "u", "content": "<|im_end|>"}])", false);
+  const auto ids = encode(*model, R"([{"role": "u", "content": "<|im_end|>"}])");
   std::vector<TokenId> expected = {kBosId, kStartId, 'u', ':'};
   for (const char c : std::string("<|im_end|>")) expected.push_back(c);
-  expected.push_back(kEosId);
+  expected.insert(expected.end(), {kEosId, kStartId});
   CHECK(ids == expected);
 }
 
 TEST_CASE("BOS is not doubled, neither in a chat nor in a raw prompt") {
   const TempFolder folder;
   const auto model = load_chat_model(folder, true);
-  CHECK(encode(*model, R"([{"role": "u", "content": "a"}])", false) ==
-        std::vector<TokenId>{kBosId, kStartId, 'u', ':', 'a', kEosId});
+  CHECK(encode(*model, R"([{"role": "u", "content": "a"}])") ==
+        std::vector<TokenId>{kBosId, kStartId, 'u', ':', 'a', kEosId, kStartId});
   CHECK(encode_prompt(*model, "a") == std::vector<TokenId>{kBosId, 'a'});
   CHECK(encode_prompt(*model, "<s>a") == std::vector<TokenId>{kBosId, 'a'});
   CHECK(encode_prompt(*model, "<s>a", true) == std::vector<TokenId>{kBosId, '<', 's', '>', 'a'});
   CHECK(encode_prompt(*model, "") == std::vector<TokenId>{kBosId});
-}
-
-TEST_CASE("further names reach the template") {
-  const TempFolder folder;
-  const auto model = load_chat_model(folder);
-  const ChatTemplate with_name = ChatTemplate::parse("{{ name }}{{ messages | length }}");
-  const RenderedChat chat = render_chat(
-      *model, with_name, {.messages = Json::array(), .variables = Json::object({{"name", "n"}})});
-  CHECK(chat.text == "n0");
 }
 
 TEST_CASE("messages that are none are refused with what was expected") {

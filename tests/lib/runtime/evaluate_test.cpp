@@ -136,6 +136,23 @@ TEST_CASE("figures do not depend on threads") {
         evaluate(*two, text, {.context = 50}).perplexity.value);
 }
 
+TEST_CASE("windows that cannot fit into memory are foretold") {
+  const TempFolder folder;
+  // 2^22 positions x 4 layers x 2 heads x 2 x 4096 channels x 4 bytes = 1 TiB of keys and values
+  const auto model = load_tiny(folder, {.layers = 4,
+                                        .hidden_size = 32,
+                                        .heads = 2,
+                                        .kv_heads = 2,
+                                        .head_size = 4096,
+                                        .context_length = 1 << 22});
+  const std::string text(1 << 22, 'a');
+  const Error error =
+      error_of([&] { evaluate(*model, text, {.context = 1 << 22, .kv = KvType::kF32}); });
+  CHECK(error.code() == ErrorCode::kDoesNotFit);
+  CHECK(error.message().find("perplexity with windows of 4194304 tokens: expected 1048") !=
+        std::string::npos);
+}
+
 // Byte for byte what the format's table says; the peer's own files are tried in the long checks.
 TEST_CASE("a base file has the layout of llama.cpp's") {
   const TempFolder folder;

@@ -28,7 +28,7 @@ TEST_CASE("greedy generation picks the greatest logit step by step") {
   Session by_hand(f.model);
   REQUIRE(by_hand.feed(f.prompt));
   for (const TokenId id : result.tokens) {
-    const auto logits = by_hand.logits();
+    const auto logits = by_hand.logits().first(259);  // of the tokenizer
     CHECK(std::max_element(logits.begin(), logits.end()) - logits.begin() == id);
     REQUIRE(by_hand.feed({&id, 1}));
   }
@@ -52,11 +52,7 @@ TEST_CASE("pieces are whole characters and together the text, which is what the 
   CHECK(result.tokens.size() == 200);
   CHECK(calls >= 200);
   CHECK(pieces == result.text);
-  std::vector<TokenId> with_text;  // the model's rows beyond the vocabulary have none
-  for (const TokenId id : result.tokens) {
-    if (id < f.model->tokenizer().vocabulary_size()) with_text.push_back(id);
-  }
-  CHECK(result.text == f.model->tokenizer().decode(with_text, true));
+  CHECK(result.text == f.model->tokenizer().decode(result.tokens, true));
 }
 
 TEST_CASE("a character of several tokens is given out when it is complete") {
@@ -162,6 +158,48 @@ TEST_CASE("the next turn computes only what is new, and a seed gives the same an
   CHECK(second.reused_tokens == 5 + 10);
   Session fresh(f.model);
   CHECK(generate(fresh, f.prompt, options).tokens == second.tokens);
+}
+
+TEST_CASE("of a prompt that is held in part or whole all but the last token is reused") {
+  Fixture f;
+  const GenerateOptions none{.max_tokens = 0};
+  CHECK(f.run(none).reused_tokens == 0);
+  CHECK(f.run(none).reused_tokens == 5);  // with the logits after it
+  f.prompt.pop_back();
+  CHECK(f.run(none).reused_tokens == 3);  // the logits after the fourth are gone
+  f.prompt = {'x'};
+  CHECK(f.run(none).reused_tokens == 0);
+}
+
+// Rows 259 to 271 of the tiny model pad its embedding. Made the likeliest they are not chosen: the
+// logits are the product with a hidden state, so that a row or its opposite is positive.
+TEST_CASE("rows of the model without a token are never chosen") {
+  const TempFolder folder;
+  TinyModel tiny{.embedding = "f32"};
+  tiny.change_values = [](const TensorSpec& spec, std::vector<float>& values) {
+    if (spec.role != Role::kHead) return;
+    for (size_t i = 259 * spec.cols; i < values.size(); ++i) {
+      values[i] = i / spec.cols % 2 == 0 ? 100.0f : -100.0f;
+    }
+  };
+  const auto model = load_tiny(folder, tiny);
+  Session session(model);
+  const std::vector<TokenId> prompt = {'H', 'i', 265};  // as a prompt such a row is taken
+  for (const float temperature : {0.0f, 5.0f}) {
+    const GenerateResult result =
+        generate(session, prompt,
+                 {.max_tokens = 20,
+                  .sampling = {.temperature = temperature, .repetition_penalty = 1.5f, .seed = 1},
+                  .ignore_eos = true});
+    for (const TokenId id : result.tokens) CHECK(id < 259);
+  }
+  REQUIRE(session.replace(prompt));
+  const auto logits = session.logits();
+  CHECK(std::max_element(logits.begin(), logits.end()) - logits.begin() >= 259);
+  const Error error = error_of([&] {
+    generate(session, prompt, {.max_tokens = 1, .sampling = {.bias = {{259, 1}}}});
+  });
+  CHECK(error.message() == "sampling.bias: expected an id below 259, found 259");
 }
 
 TEST_CASE("names of finish reasons are those of the program's output") {
