@@ -73,7 +73,9 @@ std::string explain(const CLI::ParseError& error, const CLI::App& program, int a
     return fmt::format("{}\nDid you mean '{}'?",
                        unexpected ? fmt::format("'{}' is not known here", word) : text, nearest);
   }
-  return text;
+  const bool in_command = app != &program;
+  return fmt::format("{}\n`mica{}{} --help` shows what can be given.", text, in_command ? " " : "",
+                     in_command ? app->get_name() : "");
 }
 
 int parse_and_run(int argc, char** argv) {

@@ -7,6 +7,7 @@
 
 #include "cli/terminal.h"
 #include "lib/base/error.h"
+#include "lib/base/host.h"
 #include "lib/base/mapped_file.h"
 
 namespace mica::cli {
@@ -46,15 +47,19 @@ void declare_output(CLI::App& app, OutputOptions& options) {
   app.add_flag("-q,--quiet", options.quiet, "No messages, no progress");
 }
 
+void declare_threads(CLI::App& app, int& threads, const std::string& help) {
+  app.add_option("-t,--threads", threads, help)->check(CLI::Range(1, kMaxThreads));
+}
+
 void declare_engine(CLI::App& app, EngineOptions& options) {
-  app.add_option("-t,--threads", options.threads,
-                 "Threads (default: cores this process may use; `mica doctor` says why)")
-      ->check(CLI::Range(1, 1024));
+  declare_threads(app, options.threads,
+                  "Threads (default: cores this process may use; `mica doctor` says why)");
   declare_kernels(app, options);
 }
 
 void declare_kernels(CLI::App& app, EngineOptions& options) {
-  app.add_option("--isa", options.isa, "Kernels: auto, generic, avx2, avxvnni, avx512vnni, neon");
+  app.add_option("--isa", options.isa,
+                 "Kernels: auto, generic, avx2, avxvnni, avx512vnni, neon, or reference (slow)");
   app.add_option("--activations", options.activations,
                  "Inputs of quantized products: int8, or f32 for exact checks");
 }

@@ -18,12 +18,14 @@ struct OutputOptions {
 };
 void declare_output(CLI::App& app, OutputOptions& options);
 
+// -t, --threads.
+void declare_threads(CLI::App& app, int& threads, const std::string& help);
+
 // --threads, --isa, --activations.
 struct EngineOptions {
   int threads = 0;
   std::string isa = "auto";
   std::string activations = "int8";
-  bool threads_given = false;
 };
 void declare_engine(CLI::App& app, EngineOptions& options);
 // All of them but --threads.

@@ -59,16 +59,13 @@ ProgressBar::ProgressBar(std::string label, Unit unit, bool quiet)
     : label_(std::move(label)), unit_(unit), enabled_(!quiet && use_color(STDERR_FILENO)) {}
 
 ProgressBar::~ProgressBar() {
-  if (shown_) fmt::print(stderr, "\r\x1b[K");
+  if (shown_seconds_ > 0) fmt::print(stderr, "\r\x1b[K");
 }
 
 void ProgressBar::update(uint64_t done, uint64_t total) {
-  using std::chrono::duration;
-  const Clock::time_point now = Clock::now();
-  const double elapsed = duration<double>(now - start_).count();
-  if (!enabled_ || elapsed < 1 || duration<double>(now - last_).count() < 0.1) return;
-  last_ = now;
-  shown_ = true;
+  const double elapsed = stopwatch_.seconds();
+  if (!enabled_ || elapsed < 1 || elapsed - shown_seconds_ < 0.1) return;
+  shown_seconds_ = elapsed;
   const double share =
       total ? std::min(1.0, static_cast<double>(done) / static_cast<double>(total)) : 0;
   const double rate = static_cast<double>(done) / elapsed;

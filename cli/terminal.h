@@ -1,11 +1,12 @@
 // What a person sees: progress on long work, numbers for people, and Ctrl-C.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
+
+#include "lib/base/stopwatch.h"
 
 namespace mica::cli {
 
@@ -28,13 +29,11 @@ class ProgressBar {
   void update(uint64_t done, uint64_t total);
 
  private:
-  using Clock = std::chrono::steady_clock;
   std::string label_;
   Unit unit_;
   bool enabled_;
-  bool shown_ = false;
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point last_ = start_;
+  Stopwatch stopwatch_;
+  double shown_seconds_ = 0;  // when it was last drawn; 0: not yet
 };
 
 // While it lives, Ctrl-C calls `action` (from the signal handler: it may only set flags) instead of

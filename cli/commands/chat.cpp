@@ -5,21 +5,13 @@
 #include "cli/command.h"
 #include "cli/results.h"
 #include "cli/terminal.h"
+#include "lib/base/json.h"
 
 namespace mica::cli {
 namespace {
 
-struct Options {
-  OutputOptions output;
-  EngineOptions engine;
-  ModelOptions model;
-  SessionOptions session;
-  SamplingOptions sampling;
-  std::string prompt;
-  bool prompt_given = false;
+struct Options : GenerationOptions {
   std::string system;
-  bool json_stream = false;
-  bool statistics = false;
 };
 
 Json message(std::string_view role, std::string_view content) {
@@ -102,8 +94,7 @@ int converse(Options& options, api::Session& session) {
     }
     try {
       const std::string json = conversation.ask(text, Stream::kText);
-      finish_output(Stream::kText, json);
-      if (options.statistics) print_statistics(Json::parse(json, "result"));
+      finish_output(Stream::kText, json, options.statistics);
     } catch (const api::Failure& failure) {
       fmt::print(stderr, "\nmica: {}\n", failure.what());
     }
@@ -114,42 +105,25 @@ int converse(Options& options, api::Session& session) {
 }
 
 int run(Options& options) {
-  const Stream stream = options.json_stream   ? Stream::kJsonLines
-                        : options.output.json ? Stream::kJson
-                                              : Stream::kText;
-  const api::Engine engine(to_api(options.engine, options.output));
-  const api::Model model = load(engine, options.model);
-  api::Session session = model.session(to_api(options.session));
-  if (!options.prompt_given && is_terminal(0)) return converse(options, session);
+  api::Session session = open_session(options);
+  if (!options.prompt && is_terminal(0)) return converse(options, session);
 
-  const std::string prompt = options.prompt_given ? options.prompt : read_standard_input();
+  const std::string prompt = options.prompt ? *options.prompt : read_standard_input();
   if (prompt.empty()) throw api::Failure(MICA_USAGE, "chat: expected a question, found none");
   const InterruptHandler on_interrupt([&] { session.cancel(); });
-  const std::string json = Conversation(options, session).ask(prompt, stream);
-  const int status = finish_output(stream, json);
-  if (options.statistics) print_statistics(Json::parse(json, "result"));
-  return status;
+  const Stream stream = stream_of(options);
+  return finish_output(stream, Conversation(options, session).ask(prompt, stream),
+                       options.statistics);
 }
 
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  declare_model(app, options->model);
-  app.add_option_function<std::string>(
-      "-p,--prompt",
-      [options = options.get()](const std::string& text) {
-        options->prompt = text;
-        options->prompt_given = true;
-      },
+  declare_generation(
+      app, *options,
       "Ask this once and leave (default: a conversation, or one question from a pipe)");
   app.add_option("-s,--system", options->system, "The system prompt");
   app.add_option("--chat-template", options->session.chat_template_file,
                  "A Jinja file to use instead of the model's template");
-  declare_sampling(app, options->sampling);
-  declare_session(app, options->session);
-  declare_engine(app, options->engine);
-  declare_output(app, options->output);
-  app.add_flag("--json-stream", options->json_stream, "Print a JSON line a piece of text");
-  app.add_flag("--stats", options->statistics, "Print rates on standard error after each answer");
   return [options] { return run(*options); };
 }
 

@@ -106,9 +106,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_flag("--dry-run", options->dry_run, "Say what would be written, write nothing");
   app.add_option("--report", options->report_file, "Write the report as JSON to this file")
       ->type_name("FILE");
-  app.add_option("-t,--threads", options->engine.threads,
-                 "Threads; the result does not depend on it")
-      ->check(CLI::Range(1, 1024));
+  declare_threads(app, options->engine.threads, "Threads; the result does not depend on them");
   declare_output(app, options->output);
   return [options] { return run(*options); };
 }

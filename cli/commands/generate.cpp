@@ -8,55 +8,27 @@
 namespace mica::cli {
 namespace {
 
-struct Options {
-  OutputOptions output;
-  EngineOptions engine;
-  ModelOptions model;
-  SessionOptions session;
-  SamplingOptions sampling;
-  std::string prompt;
-  bool prompt_given = false;
-  bool json_stream = false;
-  bool statistics = false;
+struct Options : GenerationOptions {
   bool plain = false;
 };
 
 int run(Options& options) {
-  const Stream stream = options.json_stream   ? Stream::kJsonLines
-                        : options.output.json ? Stream::kJson
-                                              : Stream::kText;
-  if (!options.prompt_given && is_terminal(0)) {
+  if (!options.prompt && is_terminal(0)) {
     throw api::Failure(MICA_USAGE, "generate: expected -p TEXT or text on standard input");
   }
-  const std::string prompt = options.prompt_given ? options.prompt : read_standard_input();
-  const api::Engine engine(to_api(options.engine, options.output));
-  const api::Model model = load(engine, options.model);
-  api::Session session = model.session(to_api(options.session));
+  const std::string prompt = options.prompt ? *options.prompt : read_standard_input();
+  api::Session session = open_session(options);
   const InterruptHandler on_interrupt([&] { session.cancel(); });
   const uint32_t flags = options.plain ? uint32_t{MICA_PLAIN} : 0;
+  const Stream stream = stream_of(options);
   const std::string json =
       session.generate(prompt, flags, to_api(options.sampling), piece_printer(stream));
-  const int status = finish_output(stream, json);
-  if (options.statistics) print_statistics(Json::parse(json, "result"));
-  return status;
+  return finish_output(stream, json, options.statistics);
 }
 
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  declare_model(app, options->model);
-  app.add_option_function<std::string>(
-      "-p,--prompt",
-      [options = options.get()](const std::string& text) {
-        options->prompt = text;
-        options->prompt_given = true;
-      },
-      "The text to continue (default: standard input)");
-  declare_sampling(app, options->sampling);
-  declare_session(app, options->session);
-  declare_engine(app, options->engine);
-  declare_output(app, options->output);
-  app.add_flag("--json-stream", options->json_stream, "Print a JSON line a piece of text");
-  app.add_flag("--stats", options->statistics, "Print rates on standard error at the end");
+  declare_generation(app, *options, "The text to continue (default: standard input)");
   app.add_flag("--plain", options->plain, "Special tokens' spellings in the prompt are plain text");
   return [options] { return run(*options); };
 }

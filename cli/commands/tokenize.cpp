@@ -1,4 +1,4 @@
-// mica tokenize: standard input to token ids.
+// mica tokenize: text to token ids.
 #include <fmt/core.h>
 
 #include "cli/command.h"
@@ -11,6 +11,7 @@ namespace {
 struct Options {
   OutputOptions output;
   ModelOptions model;
+  std::optional<std::string> prompt;
   std::string file = "-";
   bool plain = false;
   bool no_special = false;
@@ -21,11 +22,10 @@ int run(const Options& options) {
   const api::Model model = load(engine, options.model);
   const uint32_t flags = (options.plain ? uint32_t{MICA_PLAIN} : 0) |
                          (options.no_special ? uint32_t{MICA_NO_SPECIAL} : 0);
-  const std::vector<int32_t> ids = model.tokenize(read_input(options.file), flags);
+  const std::string given = options.prompt ? *options.prompt : read_input(options.file);
+  const std::vector<int32_t> ids = model.tokenize(given, flags);
   if (options.output.json) {
-    Json list = Json::array();
-    for (const int32_t id : ids) list.push_back(int64_t{id});
-    fmt::print("{}\n", Json::object({{"ids", std::move(list)}}).dump());
+    fmt::print("{}\n", Json::object({{"ids", Json::array(ids)}}).dump());
     return MICA_OK;
   }
   std::string text;
@@ -37,8 +37,10 @@ int run(const Options& options) {
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   declare_model(app, options->model);
+  auto* prompt = app.add_option("-p,--prompt", options->prompt, "The text to tokenize");
   app.add_option("-f,--file", options->file, "Read this file (default: standard input)")
-      ->type_name("FILE");
+      ->type_name("FILE")
+      ->excludes(prompt);
   app.add_flag("--plain", options->plain, "Special tokens' spellings are plain text");
   app.add_flag("--no-special", options->no_special, "Add no special tokens such as BOS");
   declare_output(app, options->output);
@@ -49,6 +51,7 @@ std::function<int()> declare(CLI::App& app) {
 
 extern const Command kCommand_tokenize;
 const Command kCommand_tokenize = {"tokenize", "Turn text into token ids",
+                                   "  mica tokenize model.mica -p \"Hello, world\"\n"
                                    "  echo -n \"Hello, world\" | mica tokenize model.mica\n"
                                    "  mica tokenize model.mica -f book.txt --json",
                                    &declare};

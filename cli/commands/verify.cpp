@@ -28,10 +28,8 @@ int run(const Options& options) {
     });
   }
   if (options.output.json) {
-    Json names = Json::array();
-    for (const std::string& name : damaged) names.push_back(name);
-    fmt::print("{}\n",
-               Json::object({{"ok", damaged.empty()}, {"damaged", std::move(names)}}).dump());
+    const Json result = Json::object({{"ok", damaged.empty()}, {"damaged", Json::array(damaged)}});
+    fmt::print("{}\n", result.dump());
   } else if (damaged.empty()) {
     if (!options.output.quiet)
       fmt::print("{}: all {} are as they were written\n", options.path, human_bytes(file_bytes));

@@ -140,6 +140,8 @@ class Results(Case):
         self.assertEqual(back.stdout.decode(), text)
         plain = self.json("tokenize", self.model, "--plain", stdin=text.encode())["ids"]
         self.assertNotIn(2, plain)
+        self.assertEqual(self.json("tokenize", self.model, "-p", text)["ids"], ids)
+        self.expect(mica("tokenize", self.model, "-p", "x", "-f", self.gguf), USAGE, "--prompt")
 
     def test_inspect_lists_every_tensor(self):
         found = self.json("inspect", self.model)
@@ -208,6 +210,15 @@ class Results(Case):
         self.assertEqual(found["isa"], "generic")
         self.assertEqual(found["threads"], 1)
         self.assertTrue(found["threads_why"])
+        self.assertTrue(found["blas"])
+
+    def test_every_instruction_set_that_doctor_finds_here_can_be_chosen(self):
+        isas = self.json("doctor")["isas"]
+        self.assertTrue(isas["reference"])
+        for isa in (isa for isa, available in isas.items() if available):
+            self.assertEqual(self.json("doctor", "--isa", isa)["isa"], isa)
+            result = self.json("generate", self.model, "-p", "abc", "-n", 2, "--isa", isa)
+            self.assertEqual(len(result["tokens"]), 2)
 
     def test_help_begins_with_examples(self):
         for command in ("chat", "generate", "convert", "inspect", "verify", "tokenize",
@@ -286,6 +297,8 @@ class BadInput(Case):
         self.expect(mica("inspect", f"{bad}/required-feature.mica"), UNSUPPORTED, "feature")
         for name in ("empty", "file-cut", "header-cut", "text-mode", "zeros", "zip", "html"):
             self.expect(mica("generate", f"{bad}/{name}.mica", "-p", "x"), INVALID, f"{name}.mica")
+        for name, said in (("pdf", "PDF"), ("html", "HTML"), ("zip", "ZIP"), ("gzip", "gzip")):
+            self.expect(mica("convert", f"{bad}/{name}.mica", self.path("x.mica")), INVALID, said)
         self.expect(mica("inspect", f"{bad}/header-checksum.mica"), DAMAGED, "checksum")
 
     def test_a_truncated_model(self):
@@ -328,7 +341,8 @@ class BadInput(Case):
     def test_misspelt_words(self):
         self.expect(mica("caht", self.model), USAGE, "'chat'")
         self.expect(mica("chat", self.model, "--treads", 2), USAGE, "--threads")
-        self.expect(mica("chat"), USAGE, "MODEL")
+        self.expect(mica("chat"), USAGE, "MODEL", "`mica chat --help`")
+        self.expect(mica("chat", self.model, "--xyzzy"), USAGE, "--xyzzy", "`mica chat --help`")
         self.expect(mica("generate", self.model, "-p", "x", "--kv", "f8"), USAGE, "f8", "f16")
         self.expect(mica("convert", self.gguf, self.path("x.mica"), "--quant", "q3"), USAGE, "q3",
                     "q4g32")
