@@ -7,13 +7,13 @@
 #include "cli/options.h"
 #include "cli/terminal.h"
 #include "lib/base/json.h"
+#include "lib/base/stopwatch.h"
 
 namespace mica::cli {
 namespace {
 
 using Numbers = std::vector<int64_t>;
 using Lines = std::vector<std::string>;
-using Clock = std::chrono::steady_clock;
 
 struct Options {
   OutputOptions output;
@@ -105,8 +105,8 @@ class LiveTable {
 
   void show(std::string_view json) {
     const bool first = shown_ == 0;
-    if (!enabled_ || (!first && Clock::now() - last_ < std::chrono::milliseconds(100))) return;
-    last_ = Clock::now();
+    if (!enabled_ || (!first && last_.seconds() < 0.1)) return;
+    last_ = Stopwatch();
     const Json result = Json::parse(json, "result");
     Lines lines = result["machine"].is_null() ? Lines{} : table(result);
     lines.push_back(state(result["progress"]));
@@ -124,7 +124,7 @@ class LiveTable {
   std::string state(const Json& progress) const {
     const auto done = static_cast<double>(progress["done"].as_integer());
     const auto total = static_cast<double>(progress["total"].as_integer());
-    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    const double seconds = start_.seconds();
     std::string line = progress["doing"].as_string();
     if (total > 1) line += fmt::format(" {:.0f} %", 100 * done / total);
     if (done > 0) line += fmt::format(", {} left", human_seconds(seconds * (total / done - 1)));
@@ -137,8 +137,7 @@ class LiveTable {
 
   bool enabled_;
   size_t shown_ = 0;  // lines
-  Clock::time_point start_ = Clock::now();
-  Clock::time_point last_ = start_;
+  Stopwatch start_, last_;
 };
 
 mica_numbers view(const Numbers& numbers) {

@@ -150,6 +150,7 @@ mica_status mica_bench(const mica_engine_options* engine, const char* path,
                        const mica_bench_options* options, mica_bench_callback callback, void* user,
                        mica_text* json, mica_error* error) {
   return guarded(error, [&] {
+    cleared(json, "json");
     const auto given = options_or_default(options, &mica_bench_options_init, "mica_bench_options");
     const auto shared =
         options_or_default(engine, &mica_engine_options_init, "mica_engine_options");
@@ -160,6 +161,6 @@ mica_status mica_bench(const mica_engine_options* engine, const char* path,
         run_benchmark(file, request,
                       [&](const BenchmarkResult& so_far, std::string_view doing, uint64_t done,
                           uint64_t total) { return report(describe(so_far), doing, done, total); });
-    hand_out(describe(result).dump(), &required(json, "json"));
+    hand_out(describe(result).dump(), json);
   });
 }

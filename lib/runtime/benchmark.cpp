@@ -143,9 +143,8 @@ Benchmark::Benchmark(const MicaFile& file, const BenchmarkOptions& options,
 }
 
 void Benchmark::describe_model() {
-  const bool reference = options_.engine.isa == "reference";
   result_.cpu = host_.cpu_name;
-  result_.isa = reference ? "reference" : choose_isa(options_.engine.isa);
+  result_.isa = choose_engine_isa(options_.engine.isa);
   result_.model = config_.name;
   result_.weights = dtype_name(weights_.layers.front().gate.dtype);
   result_.weight_bytes = counts_.bytes;

@@ -1,7 +1,8 @@
 #include "lib/runtime/benchmark_rig.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "lib/base/stopwatch.h"
 
 namespace mica {
 namespace {
@@ -77,13 +78,12 @@ double BenchmarkRig::decode(int64_t batch, int64_t position) {
 
 double BenchmarkRig::step(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                           std::span<const int32_t> logit_rows) {
-  using Clock = std::chrono::steady_clock;
-  const Clock::time_point start = Clock::now();
+  const Stopwatch stopwatch;
   decoder_.forward(ids, segments, pool_);
   if (!logit_rows.empty()) decoder_.logits(logit_rows);
-  const std::chrono::duration<double> seconds = Clock::now() - start;
+  const double seconds = stopwatch.seconds();
   file_.check();
-  return seconds.count();
+  return seconds;
 }
 
 }  // namespace mica

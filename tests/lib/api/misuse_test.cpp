@@ -130,6 +130,16 @@ TEST_CASE("every pointer that must not be NULL is refused by its name") {
       {"model",
        [&] { return mica_perplexity(nullptr, nullptr, nullptr, nullptr, &text, h.error); }},
       {"json", [&] { return json_of(nullptr); }},
+      {"path",
+       [&] { return mica_bench(nullptr, nullptr, nullptr, nullptr, nullptr, &text, h.error); }},
+      {"json",
+       [&] { return mica_bench(nullptr, "x", nullptr, nullptr, nullptr, nullptr, h.error); }},
+      {"prompts",
+       [&] {
+         auto options = options_of(&mica_bench_options_init);
+         options.prompts.values = nullptr;
+         return mica_bench(nullptr, h.path.c_str(), &options, nullptr, nullptr, &text, h.error);
+       }},
   };
   for (const Call& call : calls) {
     CHECK(call.make() == MICA_USAGE);
@@ -173,6 +183,7 @@ TEST_CASE("what may be NULL may") {
   mica_generate_options_init(nullptr);
   mica_convert_options_init(nullptr);
   mica_perplexity_options_init(nullptr);
+  mica_bench_options_init(nullptr);
   CHECK(mica_error_status(nullptr) == MICA_OK);
   CHECK(std::string(mica_error_message(nullptr)).empty());
   mica_ids ids{};
@@ -214,6 +225,9 @@ TEST_CASE("options that were not set up are refused with both sizes") {
   });
   refused("mica_perplexity_options", &mica_perplexity_options_init,
           [&](auto* o) { return mica_perplexity(h.model, o, nullptr, nullptr, &text, h.error); });
+  refused("mica_bench_options", &mica_bench_options_init, [&](auto* o) {
+    return mica_bench(nullptr, h.path.c_str(), o, nullptr, nullptr, &text, h.error);
+  });
 }
 
 TEST_CASE("results are empty after a failure, whatever they held") {
@@ -245,6 +259,9 @@ TEST_CASE("results are empty after a failure, whatever they held") {
   });
   empties_text([&](mica_text* text) {
     return mica_perplexity(h.model, nullptr, nullptr, nullptr, text, h.error);
+  });
+  empties_text([&](mica_text* text) {
+    return mica_bench(nullptr, "/nowhere.mica", nullptr, nullptr, nullptr, text, h.error);
   });
 
   mica_ids ids{numbers, 1};
