@@ -72,6 +72,7 @@ void AddedTokenMatcher::split(std::string_view text, std::span<const TextSpan> p
       begin = std::max(skip_spaces_left(text, begin), written);
     }
     if (match->token.flags & image::kStripRight) end = skip_spaces_right(text, end);
+    if (begin >= end) continue;  // nothing of it is left
     if (written < begin) on_text({written, begin});
     on_token(match->token.id);
     written = end;

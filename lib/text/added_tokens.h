@@ -1,5 +1,6 @@
 // Finds added tokens ("<|im_end|>") in a text as Hugging Face `tokenizers` does: leftmost, then
-// longest; spaces around a match go with it where the token says so.
+// longest; spaces around a match go with it where the token says so, and a match of which an
+// earlier one took everything is none.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,9 @@ class AddedTokenMatcher {
   // `list` is kAddedRaw or kAddedNormalized. The image must outlive the matcher.
   AddedTokenMatcher(const ImageView& image, image::Section list);
 
-  // Calls `on_text` for each part between tokens and `on_token` for each token, in order. No match
-  // touches a span of `plain` (sorted, disjoint).
+  // Calls `on_text` for each part between tokens and `on_token` for each token, in order. No
+  // spelling that touches a span of `plain` (sorted, disjoint) is a match; the spaces that a token
+  // takes may lie in one.
   void split(std::string_view text, std::span<const TextSpan> plain,
              FunctionRef<void(TextSpan)> on_text, FunctionRef<void(uint32_t)> on_token) const;
 

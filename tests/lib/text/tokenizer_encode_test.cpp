@@ -131,6 +131,26 @@ TEST_CASE("added tokens take spaces and respect words as their flags say") {
   CHECK(sample.cut("\xc3\xa9word") == "|\xc3|\xa9|w|o|r|d|");
 }
 
+// As PyPI tokenizers 0.22 does; it panics where a token would end before it begins, as in "a\n\n\n".
+TEST_CASE("a token all of whose spaces an earlier one took is none") {
+  const Sample sample(with_added({flagged(added_token(265, "\n"), {"lstrip", "rstrip"}),
+                                  flagged(added_token(266, "[R]"), {"rstrip"})}));
+  CHECK(sample.cut("a\n\nb\n") == "|a|\n|b|\n|");
+  CHECK(sample.cut("[R]\nb") == "|[R]|b|");
+  CHECK(sample.cut("a\n\n\nb") == "|a|\n|b|");
+}
+
+TEST_CASE("added tokens stop where plain spans begin, but for the spaces they take") {
+  const Sample sample(with_added({flagged(added_token(265, "<s>a"), {}),
+                                  flagged(added_token(266, "[R]"), {"rstrip"})}));
+  const auto cut = [&](std::string_view text, TextSpan span) {
+    return sample.cut(text, {.plain_spans = {&span, 1}});
+  };
+  CHECK(cut("<s>a", {4, 4}) == "|<s>a|");
+  CHECK(cut("<s>a", {3, 4}) == "|<s>|a|");
+  CHECK(cut("[R]  [R]", {4, 8}) == "|[R]|[|R|]|");
+}
+
 TEST_CASE("special spellings inside plain spans are text") {
   const Sample sample(sample_json());
   const std::string text = "<s>a<s>b</s>";
