@@ -29,7 +29,7 @@ MICA_INLINE void decode_line(const Words& codes, const Terms<kGrid>& terms, int 
     if constexpr (kGrid == Grid::kQ4s) q = q - splat<Ints>(8);
     if constexpr (kGrid == Grid::kQ8) q = q - splat<Ints>(128);
     Floats value = to_floats(q) * terms.scale;
-    if constexpr (has_minimum(kGrid)) value = value + terms.minimum;
+    if constexpr (has_minimum(kGrid)) value = value + terms.offset;
     store(w[j][p], value);
   }
 }

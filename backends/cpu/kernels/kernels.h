@@ -21,7 +21,7 @@ struct InputGroup {
   float magic;       // 12582912 * scale
   int32_t start8;    // bits of 12582912 - 8 * sum: where sums of 4-bit codes of bias 8 start
   int32_t start128;  // the same for bytes of bias 128
-  int32_t sum;       // of the group's codes
+  float minus_sum;   // -sum of the group's codes
   float scaled_sum;  // sum * scale
 };
 

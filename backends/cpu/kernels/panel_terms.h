@@ -33,9 +33,9 @@ constexpr int offset_bytes(Grid grid) {
 // Scale and offset of 16 rows.
 template <Grid kGrid>
 struct Terms {
-  Floats scale;    // ws
-  Floats minimum;  // kQ4m, kBytesM
-  Ints zero;       // kQ4
+  Floats scale;   // ws
+  Ints zero;      // kQ4
+  Floats offset;  // kQ4: zero; kQ4m, kBytesM: the minimum
 };
 
 // The planes of a slab after its codes.
@@ -57,16 +57,21 @@ MICA_INLINE Terms<kGrid> load_terms(const Planes& planes, int64_t group_index) {
   if constexpr (kGrid == Grid::kQ4) {
     terms.scale = terms.scale * splat<Floats>(0.125f);
     terms.zero = load_bytes(offsets);
+    terms.offset = to_floats(terms.zero);
   }
-  if constexpr (has_minimum(kGrid)) terms.minimum = load_halves(offsets);
+  if constexpr (has_minimum(kGrid)) terms.offset = load_halves(offsets);
   return terms;
 }
+
+// What sums of kQ4 are multiplied by as they are formed; what is missing of 8 is shifted.
+template <Grid kGrid>
+constexpr int kFactor = kGrid == Grid::kQ4 ? kQ4Factor : 1;
 
 template <Grid kGrid>
 MICA_INLINE Ints start_sums(const InputGroup& input) {
   switch (kGrid) {
     case Grid::kQ4:
-      return Ints{};
+      return kQ4Factor == 8 ? splat<Ints>(kMagicBits) : Ints{};
     case Grid::kQ4s:
       return splat<Ints>(input.start8);
     case Grid::kQ4m:
@@ -82,11 +87,13 @@ template <Grid kGrid>
 MICA_INLINE Floats add_group(Ints sums, const Terms<kGrid>& terms, const InputGroup& input,
                              const Floats& y) {
   if constexpr (kGrid == Grid::kQ4) {
-    sums = (sums << 3) + (splat<Ints>(kMagicBits) - multiply_short(terms.zero, input.sum));
+    if constexpr (kQ4Factor == 1) sums = (sums << 3) + splat<Ints>(kMagicBits);
+    // Floats of kMagic's size: exact, with one rounding or two.
+    sums = as<Ints>(multiply_add(splat<Floats>(input.minus_sum), terms.offset, as<Floats>(sums)));
   }
   Floats total = fma(scale_sums(sums, input.scale, input.magic), terms.scale, y);
   if constexpr (has_minimum(kGrid)) {
-    total = fma(splat<Floats>(input.scaled_sum), terms.minimum, total);
+    total = fma(splat<Floats>(input.scaled_sum), terms.offset, total);
   }
   return total;
 }
@@ -102,9 +109,6 @@ MICA_INLINE void add_unpacked_32(const std::byte* const (&lines)[kPanels],
                                  const int8_t* const (&a)[kTokens],
                                  Ints (&sums)[kPanels][kTokens]) {
   CodeSums partial[kPanels][kTokens];
-  for (int p = 0; p < kPanels; ++p) {
-    for (int t = 0; t < kTokens; ++t) partial[p][t] = begin_codes(sums[p][t]);
-  }
 #pragma GCC unroll 8
   for (int step = 0; step < 8; ++step) {
     Words codes[kPanels];
@@ -117,6 +121,8 @@ MICA_INLINE void add_unpacked_32(const std::byte* const (&lines)[kPanels],
       for (int p = 0; p < kPanels; ++p) {
         if constexpr (has_bytes(kGrid)) {
           add_bytes(sums[p][t], codes[p], quad);
+        } else if (step == 0) {
+          partial[p][t] = begin_codes(sums[p][t], codes[p], quad);
         } else {
           add_codes(partial[p][t], codes[p], quad);
         }
@@ -125,7 +131,7 @@ MICA_INLINE void add_unpacked_32(const std::byte* const (&lines)[kPanels],
   }
   if constexpr (has_bytes(kGrid)) return;
   for (int p = 0; p < kPanels; ++p) {
-    for (int t = 0; t < kTokens; ++t) sums[p][t] = end_codes(partial[p][t]);
+    for (int t = 0; t < kTokens; ++t) sums[p][t] = end_codes<kFactor<kGrid>>(partial[p][t]);
   }
 }
 
@@ -135,9 +141,6 @@ MICA_INLINE void add_packed_32(const std::byte* const (&lines)[kPanels],
                                const int8_t* const (&a)[kTokens], Ints (&sums)[kPanels][kTokens]) {
   if constexpr (has_bytes(kGrid)) return add_unpacked_32<kGrid>(lines, a, sums);
   CodeSums partial[kPanels][kTokens];
-  for (int p = 0; p < kPanels; ++p) {
-    for (int t = 0; t < kTokens; ++t) partial[p][t] = begin_codes(sums[p][t]);
-  }
 #pragma GCC unroll 4
   for (int step = 0; step < 4; ++step) {
     Words low[kPanels], high[kPanels];
@@ -149,13 +152,17 @@ MICA_INLINE void add_packed_32(const std::byte* const (&lines)[kPanels],
     for (int t = 0; t < kTokens; ++t) {
       const Quad first = load_quad(a[t] + 8 * step), second = load_quad(a[t] + 8 * step + 4);
       for (int p = 0; p < kPanels; ++p) {
-        add_codes(partial[p][t], low[p], first);
+        if (step == 0) {
+          partial[p][t] = begin_codes(sums[p][t], low[p], first);
+        } else {
+          add_codes(partial[p][t], low[p], first);
+        }
         add_codes(partial[p][t], high[p], second);
       }
     }
   }
   for (int p = 0; p < kPanels; ++p) {
-    for (int t = 0; t < kTokens; ++t) sums[p][t] = end_codes(partial[p][t]);
+    for (int t = 0; t < kTokens; ++t) sums[p][t] = end_codes<kFactor<kGrid>>(partial[p][t]);
   }
 }
 

@@ -51,7 +51,7 @@ void quantize(const float* x, int64_t cols, int group, int8_t* codes, InputGroup
                .magic = kMagic * scale,
                .start8 = kMagicBits - 8 * group_sum,
                .start128 = kMagicBits - 128 * group_sum,
-               .sum = group_sum,
+               .minus_sum = static_cast<float>(-group_sum),
                .scaled_sum = static_cast<float>(group_sum) * scale};
   }
 }

@@ -29,7 +29,7 @@ struct Stripe {
   struct GroupTerms {
     struct PanelTerms {
       alignas(64) float scale[kLanes];
-      alignas(64) int32_t offset[kLanes];  // of zero, or bits of the minimum
+      alignas(64) float offset[kLanes];
     } of[kStripePanels];
   } terms[kBlockGroups];
 };
@@ -74,8 +74,7 @@ MICA_INLINE void unpack_panel(const Panels& w, const std::byte* slab, int64_t fi
     const Terms<kGrid> terms = load_terms<kGrid>(planes, (first + k) / w.group);
     auto& place = stripe.terms[k / w.group].of[p];
     store(place.scale, terms.scale);
-    if constexpr (has_minimum(kGrid)) store(place.offset, terms.minimum);
-    if constexpr (kGrid == Grid::kQ4 && !kFoldsCodes) store(place.offset, terms.zero);
+    store(place.offset, terms.offset);
     if constexpr (!stays_in_place(kGrid)) {
       constexpr int kLineCols = has_bytes(kGrid) ? 4 : 8;
       unpack_codes(slab + (first + k) / kLineCols * 64, w.group / kLineCols, terms,
@@ -102,10 +101,9 @@ struct InputPart {
   int64_t row_groups;
 };
 
-// Adds the products to y [kTileTokens][16 kPanels].
-template <Grid kGrid, int kPanels>
+// Adds the products to y [kTokens][16 kPanels].
+template <Grid kGrid, int kTokens, int kPanels>
 MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, const Matrix& y) {
-  constexpr int kTokens = kTileTokens;
   const std::byte* lines[kPanels];
   for (int p = 0; p < kPanels; ++p) lines[p] = w.codes[p];
   const int8_t* a[kTokens];
@@ -132,8 +130,7 @@ MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, cons
       const auto& place = w.terms[g].of[w.first_panel + p];
       Terms<kGrid> terms;
       terms.scale = load<Floats>(place.scale);
-      if constexpr (has_minimum(kGrid)) terms.minimum = load<Floats>(place.offset);
-      if constexpr (kGrid == Grid::kQ4) terms.zero = load<Ints>(place.offset);
+      terms.offset = load<Floats>(place.offset);
       for (int t = 0; t < kTokens; ++t) {
         total[p][t] = add_group(sums[p][t], terms, input[t * x.row_groups], total[p][t]);
       }
@@ -144,14 +141,24 @@ MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, cons
   }
 }
 
-// The same for `tokens` tokens, a multiple of kTileTokens.
+// The same for `tokens` tokens, a multiple of kTokenPadding and 12 or more: tiles of kTokenPadding
+// until those of kTileTokens fit.
 template <Grid kGrid, int kPanels>
 void add_tiles(const StripePart<kPanels>& w, const InputPart& x, int64_t tokens, const Matrix& y) {
-  for (int64_t t = 0; t < tokens; t += kTileTokens) {
-    add_tile<kGrid>(
-        w, {x.codes + t * x.row_codes, x.groups + t * x.row_groups, x.row_codes, x.row_groups},
-        {y.data + t * y.stride, y.stride});
+  int64_t t = 0;
+  const auto add = [&]<int kTokens>(int64_t end) {
+    for (; t < end; t += kTokens) {
+      add_tile<kGrid, kTokens>(
+          w, {x.codes + t * x.row_codes, x.groups + t * x.row_groups, x.row_codes, x.row_groups},
+          {y.data + t * y.stride, y.stride});
+    }
+  };
+  if constexpr (kTileTokens > kTokenPadding) {
+    int64_t end = 0;
+    while ((tokens - end) % kTileTokens != 0) end += kTokenPadding;
+    add.template operator()<kTokenPadding>(end);
   }
+  add.template operator()<kTileTokens>(tokens);
 }
 
 // Columns to unpack at once, whole groups: as few blocks as there can be, all of about one size

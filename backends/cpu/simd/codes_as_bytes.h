@@ -6,18 +6,23 @@
 namespace mica::cpu {
 namespace {
 
+constexpr int kQ4Factor = 1;
+
 // Sums of products of 4-bit codes.
 struct CodeSums {
   Ints total;
 };
-MICA_INLINE CodeSums begin_codes(const Ints& start) {
-  return {start};
-}
+template <int kFactor>
 MICA_INLINE Ints end_codes(const CodeSums& sums) {
   return sums.total;
 }
 MICA_INLINE void add_codes(CodeSums& sums, const Words& codes, const Quad& a) {
   add_bytes(sums.total, codes, a);
+}
+MICA_INLINE CodeSums begin_codes(const Ints& start, const Words& codes, const Quad& a) {
+  CodeSums sums{start};
+  add_codes(sums, codes, a);
+  return sums;
 }
 
 }  // namespace

@@ -6,22 +6,27 @@
 namespace mica::cpu {
 namespace {
 
+constexpr int kTileTokens = 4;
 constexpr bool kFoldsCodes = false;  // vpmaddubsw saturates on unsigned bytes above 128
 constexpr int kByteBias = 0;
+constexpr int kQ4Factor = 8;
 
 // Sums of products of up to 32 k of 4-bit codes, in 16 bits: at most 16 * 15 * 127 = 30480.
 struct CodeSums {
   __m256i part[2];
   Ints start;
 };
-MICA_INLINE CodeSums begin_codes(const Ints& start) {
-  return {{_mm256_setzero_si256(), _mm256_setzero_si256()}, start};
+MICA_INLINE CodeSums begin_codes(const Ints& start, const Words& codes, const Quad& a) {
+  return {{_mm256_maddubs_epi16((__m256i)codes.part[0], a),
+           _mm256_maddubs_epi16((__m256i)codes.part[1], a)},
+          start};
 }
+template <int kFactor>
 MICA_INLINE Ints end_codes(const CodeSums& sums) {
   Ints total = sums.start;
-  const __m256i ones = _mm256_set1_epi16(1);
+  const __m256i factor = _mm256_set1_epi16(kFactor);
   for (int i = 0; i < 2; ++i) {
-    total.part[i] += (Ints::Native)_mm256_madd_epi16(sums.part[i], ones);
+    total.part[i] += (Ints::Native)_mm256_madd_epi16(sums.part[i], factor);
   }
   return total;
 }

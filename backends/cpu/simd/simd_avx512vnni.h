@@ -94,11 +94,6 @@ MICA_INLINE Floats scale_sums(const Ints& sums, float scale, float magic) {
   return {{_mm512_fmsub_ps((__m512)sums.part[0], _mm512_set1_ps(scale), _mm512_set1_ps(magic))}};
 }
 
-// a * b for 0 <= a < 2^15 and b of 16 bits.
-MICA_INLINE Ints multiply_short(const Ints& a, int32_t b) {
-  return {{(Ints::Native)_mm512_madd_epi16((__m512i)a.part[0], _mm512_set1_epi32(b))}};
-}
-
 }  // namespace
 }  // namespace mica::cpu
 

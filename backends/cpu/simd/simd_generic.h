@@ -21,6 +21,8 @@ constexpr int kAccumulators = 2;
 // of those: 128, or 0 for signed bytes.
 constexpr bool kFoldsCodes = false;  // products of 16 bits take 4-bit codes faster
 constexpr int kByteBias = 0;
+// What end_codes() multiplies sums of kQ4 by: 8 where that costs nothing, or 1.
+constexpr int kQ4Factor = 1;
 
 typedef int16_t Shorts __attribute__((vector_size(16)));
 
@@ -130,9 +132,6 @@ struct CodeSums {
   Shorts part[Ints::kParts];
   Ints start;
 };
-MICA_INLINE CodeSums begin_codes(const Ints& start) {
-  return {{}, start};
-}
 MICA_INLINE Ints fold_shorts(Ints total, const Shorts* sums) {
   for (int i = 0; i < total.kParts; ++i) {
     const auto pairs = (Ints::Native)sums[i];
@@ -140,6 +139,7 @@ MICA_INLINE Ints fold_shorts(Ints total, const Shorts* sums) {
   }
   return total;
 }
+template <int kFactor>
 MICA_INLINE Ints end_codes(const CodeSums& sums) {
   return fold_shorts(sums.start, sums.part);
 }
@@ -165,6 +165,12 @@ MICA_INLINE void add_codes(CodeSums& sums, const Words& codes, const Quad& a) {
   }
 }
 
+MICA_INLINE CodeSums begin_codes(const Ints& start, const Words& codes, const Quad& a) {
+  CodeSums sums{{}, start};
+  add_codes(sums, codes, a);
+  return sums;
+}
+
 // Adds w * a: at most 2 * 128 * 127 = 32512 in 16 bits.
 MICA_INLINE void add_bytes(Ints& sums, const Words& w, const Quad& a) {
   Shorts products[Ints::kParts];
@@ -179,11 +185,6 @@ MICA_INLINE void add_bytes(Ints& sums, const Words& w, const Quad& a) {
 // (sum - kMagicBits) * scale, rounded once; |sum - kMagicBits| < 2^22.
 MICA_INLINE Floats scale_sums(const Ints& sums, float scale, float) {
   return to_floats(sums - splat<Ints>(kMagicBits)) * splat<Floats>(scale);
-}
-
-// a * b for 0 <= a < 2^15 and b of 16 bits.
-MICA_INLINE Ints multiply_short(const Ints& a, int32_t b) {
-  return a * splat<Ints>(b);
 }
 
 }  // namespace

@@ -101,11 +101,6 @@ MICA_INLINE Floats scale_sums(const Ints& sums, float scale, float magic) {
   return fma(as<Floats>(sums), splat<Floats>(scale), splat<Floats>(-magic));
 }
 
-// a * b for 0 <= a < 2^15 and b of 16 bits.
-MICA_INLINE Ints multiply_short(const Ints& a, int32_t b) {
-  return a * splat<Ints>(b);
-}
-
 }  // namespace
 }  // namespace mica::cpu
 

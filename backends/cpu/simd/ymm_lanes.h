@@ -15,7 +15,6 @@ using Words = Lanes<uint32_t, 32>;  // a 64-byte line
 
 constexpr int kStreamTile = 4;
 constexpr int kTilePanels = 1;
-constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;
 constexpr int kAttendRows = 6;
 constexpr int kAccumulators = 6;
@@ -92,13 +91,6 @@ MICA_INLINE Floats scale_sums(const Ints& sums, float scale, float magic) {
   const __m256 scales = _mm256_set1_ps(scale), magics = _mm256_set1_ps(magic);
   return {{_mm256_fmsub_ps((__m256)sums.part[0], scales, magics),
            _mm256_fmsub_ps((__m256)sums.part[1], scales, magics)}};
-}
-
-// a * b for 0 <= a < 2^15 and b of 16 bits.
-MICA_INLINE Ints multiply_short(const Ints& a, int32_t b) {
-  const __m256i factor = _mm256_set1_epi32(b);
-  return {{(Ints::Native)_mm256_madd_epi16((__m256i)a.part[0], factor),
-           (Ints::Native)_mm256_madd_epi16((__m256i)a.part[1], factor)}};
 }
 
 }  // namespace
