@@ -14,11 +14,11 @@
 #include <vector>
 
 #include "lib/base/error.h"
+#include "lib/base/host.h"
 
 namespace mica {
 namespace {
 
-constexpr int kMaxThreads = 1024;
 // Longer than the gap between two jobs of one token, far shorter than the gap between requests.
 constexpr auto kSpinTime = std::chrono::microseconds(30);
 // Longer than the work of one piece. A yield may cost a time slice where another program wants the
@@ -34,24 +34,37 @@ void pause_cpu() {
 #endif
 }
 
-// Waits until `value` is no longer `old`: spins for kSpinTime, then sleeps. Returns the new value.
-template <class T>
-T wait_for_change(const std::atomic<T>& value, T old) {
-  using Clock = std::chrono::steady_clock;
-  std::optional<Clock::time_point> start;
-  Clock::duration waited{};
-  do {
-    for (int i = 0; i < kPausesAtOnce; ++i) {
-      if (const T now = value.load(std::memory_order_acquire); now != old) return now;
-      pause_cpu();
-    }
-    if (!start) start = Clock::now();
-    waited = Clock::now() - *start;
-    if (waited > kTimeBeforeYield) std::this_thread::yield();
-  } while (waited < kSpinTime);
-  value.wait(old, std::memory_order_acquire);
-  return value.load(std::memory_order_acquire);
-}
+// A number that threads wait on to change.
+struct Signal {
+  // Spins for kSpinTime, then sleeps until the number is no longer `old`.
+  void wait_for_change(uint32_t old) {
+    using Clock = std::chrono::steady_clock;
+    std::optional<Clock::time_point> start;
+    Clock::duration waited{};
+    do {
+      for (int i = 0; i < kPausesAtOnce; ++i) {
+        if (number.load(std::memory_order_acquire) != old) return;
+        pause_cpu();
+      }
+      if (!start) start = Clock::now();
+      waited = Clock::now() - *start;
+      if (waited > kTimeBeforeYield) std::this_thread::yield();
+    } while (waited < kSpinTime);
+    sleepers.fetch_add(1);
+    number.wait(old);
+    sleepers.fetch_sub(1);
+  }
+
+  // After a change in sequentially consistent order, so that it is before the look at `sleepers`.
+  // They are counted here because libstdc++ counts those of all numbers with a like address as one:
+  // a thread asleep elsewhere would cost a system call for every job.
+  void wake() {
+    if (sleepers.load() > 0) number.notify_all();
+  }
+
+  alignas(64) std::atomic<uint32_t> number = 0;
+  std::atomic<int32_t> sleepers = 0;
+};
 
 // While alive, new threads inherit a mask that leaves signals sent to the process (Ctrl-C) to the
 // threads that were there before. Signals raised by a thread's own instructions stay open.
@@ -83,12 +96,12 @@ Range split_range(int64_t count, int parts, int index) {
 
 // The gate of a job: its number, whether workers may enter it, and how many have. A number comes
 // again after 2^19 jobs; a worker that takes it for one it has done only misses that job.
-using Gate = uint32_t;
-constexpr Gate kEntered = 0x7ff;  // at most kMaxThreads - 1
-constexpr Gate kOpen = 0x800;
-constexpr Gate kNumber = 0x7ffff000;
-constexpr Gate kNextNumber = 0x1000;
-constexpr Gate kStop = 0x80000000;
+constexpr uint32_t kEntered = 0x7ff;
+constexpr uint32_t kOpen = 0x800;
+constexpr uint32_t kNumber = 0x7ffff000;
+constexpr uint32_t kNextNumber = 0x1000;
+constexpr uint32_t kStop = 0x80000000;
+static_assert(kMaxThreads - 1 <= kEntered);
 
 struct ThreadPool::State {
   explicit State(int threads) : size(threads), parts(threads) {
@@ -112,29 +125,29 @@ struct ThreadPool::State {
   ~State() { stop(); }
 
   void stop() {
-    gate.store(kStop, std::memory_order_release);
-    gate.notify_all();
+    gate.number.store(kStop);
+    gate.wake();
     for (std::thread& worker : workers) worker.join();
     workers.clear();
   }
 
   void open_gate() {
-    const Gate number = (gate.load(std::memory_order_relaxed) + kNextNumber) & kNumber;
-    gate.store(number | kOpen, std::memory_order_release);
-    gate.notify_all();
+    const uint32_t before = gate.number.load(std::memory_order_relaxed);
+    gate.number.store(((before + kNextNumber) & kNumber) | kOpen);
+    gate.wake();
   }
 
   void work(int thread) {
-    for (Gate seen = 0;;) {
-      Gate now = gate.load(std::memory_order_acquire);
+    for (uint32_t seen = 0;;) {
+      uint32_t now = gate.number.load(std::memory_order_acquire);
       if (now & kStop) return;
       if (!(now & kOpen) || (now & kNumber) == seen) {
-        wait_for_change(gate, now);
-      } else if (gate.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) {
+        gate.wait_for_change(now);
+      } else if (gate.number.compare_exchange_weak(now, now + 1, std::memory_order_acq_rel)) {
         seen = now & kNumber;
         run_one(thread);
-        left.fetch_add(1, std::memory_order_release);
-        left.notify_one();
+        left.number.fetch_add(1);
+        left.wake();
       }
     }
   }
@@ -152,14 +165,14 @@ struct ThreadPool::State {
   // Runs next_job with the threads that come, or on the caller alone.
   void run(FunctionRef<void(int)> next_job, bool alone) {
     failed.store(false, std::memory_order_relaxed);
-    left.store(0, std::memory_order_relaxed);
+    left.number.store(0, std::memory_order_relaxed);
     job = &next_job;
     if (!alone) open_gate();
     run_one(0);
     if (!alone) {
-      const Gate entered = gate.fetch_and(~kOpen, std::memory_order_acq_rel) & kEntered;
-      for (Gate now; (now = left.load(std::memory_order_acquire)) != entered;) {
-        wait_for_change(left, now);
+      const uint32_t entered = gate.number.fetch_and(~kOpen, std::memory_order_acq_rel) & kEntered;
+      for (uint32_t now; (now = left.number.load(std::memory_order_acquire)) != entered;) {
+        left.wait_for_change(now);
       }
     }
   }
@@ -189,8 +202,8 @@ struct ThreadPool::State {
   const FunctionRef<void(int)>* job = nullptr;
   std::vector<Part> parts;
 
-  alignas(64) std::atomic<Gate> gate = 0;
-  alignas(64) std::atomic<Gate> left = 0;  // workers that have entered and left
+  Signal gate;
+  Signal left;  // workers that have entered and left
 
   alignas(64) std::atomic<bool> running = false;
   std::atomic<bool> failed = false;
