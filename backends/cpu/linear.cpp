@@ -12,7 +12,8 @@ namespace {
 constexpr int64_t kMinGroup = 32;
 // Tokens whose products are kept between the blocks of K; with kStripePanels 96 KB.
 constexpr int64_t kBlockTokens = 512;
-// Panels that a thread takes at a time for few tokens: as many as stream together.
+// Panels that a thread takes at a time for few tokens: about a microsecond of reading, beside which
+// a fetch from a counter is nothing.
 constexpr int64_t kStreamPanels = 4;
 constexpr int64_t kProductFloats = kBlockTokens * kStripePanels * kPanelRows;
 // Bytes that a thread asks for before it begins to stream; the kernels ask for those after.
@@ -236,7 +237,7 @@ Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range pa
   const ThreadMemory& memory = threads_[thread];
   const int64_t cols = weight.cols, count = tokens.end - tokens.begin;
   const Matrix y{as<float>(memory.products[which]), (panels.end - panels.begin) * kPanelRows};
-  // Without floats there are halves, for the module.
+  // Null where all weights take codes.
   const float* floats = input.floats.data ? input.floats.data + tokens.begin * cols : nullptr;
   const ConstMatrix x{floats, input.floats.stride};
   if (weight.dtype.layout == TensorLayout::kRows) {

@@ -1,8 +1,8 @@
 // What this machine can do at most: reading memory, and multiplying in registers. The yardsticks
 // beside which kernels and whole models are reported; nothing else uses them.
 //
-// Rates are of all threads of a pool together. Work is taken in pieces from a shared counter, so
-// that a thread that has lost its processor for a while does not hold up the others.
+// Rates are of all threads of a pool together. Work is taken in pieces, so that a thread
+// that has lost its processor for a while does not hold up the others.
 #pragma once
 
 #include <cstddef>

@@ -14,7 +14,7 @@ namespace {
 
 struct Fixture {
   TempFolder folder;
-  std::shared_ptr<const Engine> engine = make_engine("auto", 1);
+  std::shared_ptr<const Engine> engine = make_engine("generic", 1);
   std::string front;  // of the model file: all before the metadata
   FileHeader header;
 

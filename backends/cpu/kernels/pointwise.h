@@ -7,7 +7,7 @@ namespace mica::cpu {
 namespace {
 
 // 2^x for x <= 127, with a relative error below 1.8e-7; 2^0 is exactly 1 and everything below
-// -126.5, minus infinity included, gives exactly 0.
+// -126.5, minus infinity and NaN included, gives exactly 0.
 MICA_INLINE Floats exp2(const Floats& x) {
   const Floats bounded = max(x, splat<Floats>(-127.0f));
   const Floats n = bounded + splat<Floats>(kMagic) - splat<Floats>(kMagic);

@@ -196,6 +196,7 @@ void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x
   }
 }
 
+static_assert(kStripePanels == 3, "tile_products() leaves one or two panels over");
 template <Grid kGrid>
 void tile_products(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
                    std::byte* scratch) {

@@ -1,6 +1,6 @@
 // Sixteen lanes of 32 bits, the width of a weight panel, made of a machine's own vectors.
 //
-// Included only by kernel translation units, after which simd/NAME.h adds what differs between
+// Included only by kernel translation units, after which simd_NAME.h adds what differs between
 // instruction sets. Everything here has internal linkage: each unit has its own copy, compiled with
 // its own flags (a copy that escaped could be chosen by the linker for baseline code).
 #pragma once

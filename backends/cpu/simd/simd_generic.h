@@ -10,13 +10,13 @@ using Floats = Lanes<float, 16>;
 using Ints = Lanes<int32_t, 16>;
 using Words = Lanes<uint32_t, 16>;  // a 64-byte line
 
-// Tiles: panels in flight for one token, panels and tokens of a tile for many.
-constexpr int kStreamTile = 4;
-constexpr int kTilePanels = 1;
+// How many sums the registers hold:
+constexpr int kStreamTile = 4;  // tokens of a panel that streams
+constexpr int kTilePanels = 1;  // panels and tokens of a tile of int8 products
 constexpr int kTileTokens = 4;
-constexpr int kFloatTokens = 4;
-constexpr int kAttendRows = 2;
-constexpr int kAccumulators = 2;
+constexpr int kFloatTokens = 4;   // tokens of a panel of float products
+constexpr int kAttendRows = 2;    // query rows that share keys or values
+constexpr int kAccumulators = 2;  // vectors of sums in attention
 // Whether 4-bit codes of every type are unpacked to the bytes that add_bytes() takes, and the bias
 // of those: 128, or 0 for signed bytes.
 constexpr bool kFoldsCodes = false;  // products of 16 bits take 4-bit codes faster
