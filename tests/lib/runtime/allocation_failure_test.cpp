@@ -38,9 +38,8 @@ TEST_CASE("when the k-th allocation fails, for all k, generation ends with an er
   const std::string path = folder.file("tiny.mica");
   const auto generate_some = [&] {
     const auto model = LoadedModel::load(make_engine("generic", 2), path);
-    const ChatRequest request{
-        .messages = Json::parse(R"([{"role": "user", "content": "Hi"}])", "messages")};
-    const auto prompt = encode_chat(*model, render_chat(*model, model->chat_template(), request));
+    const Json messages = Json::parse(R"([{"role": "user", "content": "Hi"}])", "messages");
+    const auto prompt = encode_chat(*model, render_chat(*model, model->chat_template(), messages));
     Session session(model);
     const GenerateOptions options{.max_tokens = 5,
                                   .sampling = {.temperature = 1, .top_p = 0.9f, .seed = 1},
