@@ -168,6 +168,7 @@ class CaseRun:
 
     def __init__(self, case, models, mica, llama):
         self.case, self.models, self.mica, self.llama = case, models, mica, llama
+        self.name = case.name
         self.peer = {0: [], 1: []}  # by flash attention
         self.rates, self.shares = {}, {}  # by variant
         self.variants = [("Q4_0", None, ()), *case.variants]
@@ -221,6 +222,8 @@ class CaseRun:
 
 class FirstToken:
     """One token from the start of the process to its end."""
+
+    name = "smollm2 first token"
 
     def __init__(self, models, mica, llama):
         gguf = models.gguf("smollm2")
@@ -298,6 +301,25 @@ def describe(arguments, mica, llama):
             "threads": arguments.threads, "load_before": os.getloadavg()}
 
 
+def results(runs, first, rounds):
+    """What is known after so many rounds."""
+    found = {"rounds": rounds, "load_after": os.getloadavg(),
+             "machine": runs[0].machine if runs else {"cpu": platform.processor() or "unknown"},
+             "cases": [run.result() for run in runs]}
+    if first:
+        found["first_token"] = first.result()
+    return found
+
+
+def save(document, path):
+    """Writes after every round: a long session may be cut short."""
+    path = path or default_output(document)
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(json.dumps(document, indent=1) + "\n")
+    return path
+
+
 def default_output(document):
     cpu = re.sub(r"[^a-z0-9]+", "-", document["machine"]["cpu"].lower()).strip("-")
     return f"{ROOT}/bench/results/{document['date'][:10]}-{cpu}-{(document['commit'] or 'none')[:8]}.json"
@@ -313,13 +335,13 @@ def parse_arguments():
     parser.add_argument("--model", default=DEMO_GGUF, metavar="GGUF", help="SmolLM2-135M (./demo fetches it)")
     parser.add_argument("--llama-bin", metavar="DIR", help="folder of llama.cpp's programs")
     parser.add_argument("--cache", default=f"{ROOT}/build-peers", metavar="DIR")
-    parser.add_argument("--out", metavar="FILE", help="where the JSON goes; - is standard output")
+    parser.add_argument("--out", metavar="FILE", help="where the JSON goes")
     return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
-    names = [case.name for case in CASES] + ["smollm2 first token"]
+    names = [case.name for case in CASES] + [FirstToken.name]
     chosen = [name for name in names if re.search(arguments.only, name)]
     if arguments.list or not chosen:
         print(*names, sep="\n")
@@ -335,26 +357,19 @@ def main():
     models = Models(f"{cache}/models", arguments.model, mica, llama)
     document = describe(arguments, mica, llama)
     runs = [CaseRun(case, models, mica, llama) for case in CASES if case.name in chosen]
-    first = FirstToken(models, mica, llama) if names[-1] in chosen else None
-    for number in range(arguments.rounds):
-        for run in [*runs, *([first] if first else [])]:
-            say(f"round {number + 1} of {arguments.rounds}: {run.case.name if run in runs else names[-1]}")
-            run.run_round()
-    document |= {"rounds": arguments.rounds, "load_after": os.getloadavg(),
-                 "machine": runs[0].machine if runs else {"cpu": platform.processor() or "unknown"},
-                 "cases": [run.result() for run in runs]}
-    if first:
-        document["first_token"] = first.result()
-    print_results(document)
-    text = json.dumps(document, indent=1)
-    if arguments.out == "-":
-        print(text)
-    else:
-        path = arguments.out or default_output(document)
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        say(f"Wrote {path}")
+    first = FirstToken(models, mica, llama) if FirstToken.name in chosen else None
+    try:
+        for number in range(1, arguments.rounds + 1):
+            for run in [*runs, *([first] if first else [])]:
+                say(f"round {number} of {arguments.rounds}: {run.name}")
+                run.run_round()
+            path = save(document | results(runs, first, number), arguments.out)
+    except KeyboardInterrupt:
+        if number == 1:
+            sys.exit(130)
+        say(f"Stopped in round {number}")
+    print_results(results(runs, first, number))
+    say(f"Wrote {path}")
 
 
 if __name__ == "__main__":
