@@ -117,7 +117,8 @@ class CpuBackend final : public Backend {
   void logits(const LogitsArgs& args) override {
     if (args.rows.empty()) return;
     const cpu::Linear linears[] = {{args.head, nullptr, args.out.data()}};
-    linear_.run({.x = args.x, .rows = args.rows, .norm = args.norm, .linears = linears});
+    linear_.run(
+        {.x = args.x, .rows = args.rows, .norm = args.norm, .linears = linears, .two_parts = true});
   }
 
  private:

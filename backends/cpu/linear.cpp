@@ -46,6 +46,15 @@ int64_t token_count(const LinearStep& step) {
   return step.rows.empty() ? step.x.rows() : static_cast<int64_t>(step.rows.size());
 }
 
+// Rows 2 t and 2 t + 1 become their sum, row t.
+void add_parts(const Matrix& y, int64_t tokens, int64_t count) {
+  for (int64_t t = 0; t < tokens; ++t) {
+    const float* parts = y.data + 2 * t * y.stride;
+    float* sum = y.data + t * y.stride;
+    for (int64_t i = 0; i < count; ++i) sum[i] = parts[i] + parts[y.stride + i];
+  }
+}
+
 template <class T>
 T* as(const AlignedBuffer& buffer) {
   return reinterpret_cast<T*>(buffer.data());
@@ -74,7 +83,8 @@ LinearRunner::Input LinearRunner::InputMemory::input() const {
 }
 
 uint64_t LinearRunner::reserve(const StepLimits& limits) {
-  uint64_t bytes = shared_.allocate(std::max(limits.tokens, limits.logit_rows), limits.input_cols);
+  const int64_t rows = std::max(limits.tokens, 2 * limits.logit_rows);
+  uint64_t bytes = shared_.allocate(rows, limits.input_cols);
   bytes += rows_.reserve(limits, kBlockTokens);
   for (ThreadMemory& memory : threads_) {
     bytes += memory.input.allocate(kStreamTokens, limits.input_cols);
@@ -98,7 +108,7 @@ void LinearRunner::run(const LinearStep& step) {
   int64_t units = 0;
   for (size_t i = 0; i < unit_kinds(step); ++i) units += panel_count(*step.linears[i].weight);
   ++step_number_;
-  if (tokens <= kStreamTokens) {
+  if (tokens * parts_of(step) <= kStreamTokens) {
     return pool_.share(units, kStreamPanels, [&](int thread, Range part) {
       run_units(step, prepare_alone(step, part.begin, thread), part, thread);
     });
@@ -115,6 +125,10 @@ void LinearRunner::run(const LinearStep& step) {
 
 bool LinearRunner::takes_codes(const Weight& weight) const {
   return activations_ == Activations::kInt8 && weight.dtype.layout == TensorLayout::kPanels;
+}
+
+int64_t LinearRunner::parts_of(const LinearStep& step) const {
+  return step.two_parts && takes_codes(*step.linears[0].weight) ? 2 : 1;
 }
 
 bool LinearRunner::takes_module(const Weight& weight, int64_t tokens) const {
@@ -177,8 +191,15 @@ void LinearRunner::prepare_row(const LinearStep& step, int64_t token, const Inpu
     return takes_codes(*linear.weight);
   });
   const int group = coded->weight->dtype.group;
-  kernels_.quantize(x, cols, group, input.codes + token * cols,
-                    input.groups + token * (cols / group));
+  const int64_t parts = parts_of(step);
+  int8_t* codes = input.codes + token * parts * cols;
+  InputGroup* groups = input.groups + token * parts * (cols / group);
+  kernels_.quantize(x, cols, group, codes, groups);
+  if (parts == 1) return;
+  for (int64_t k = 0; k < cols; ++k) {
+    row[k] = x[k] - groups[k / group].scale * static_cast<float>(codes[k]);
+  }
+  kernels_.quantize(row, cols, group, codes + cols, groups + cols / group);
 }
 
 void LinearRunner::run_units(const LinearStep& step, const Input& input, Range units, int thread) {
@@ -195,21 +216,23 @@ void LinearRunner::run_units(const LinearStep& step, const Input& input, Range u
 void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t linear,
                               Range panels, int thread) {
   const Linear& first = step.linears[linear];
-  const int64_t tokens = token_count(step);
+  const int64_t parts = parts_of(step), input_rows = token_count(step) * parts;
   const int64_t row = panels.begin * kPanelRows, rows = first.weight->rows;
-  for (int64_t t = 0; t < tokens; t += kBlockTokens) {
-    const Range block{t, std::min(tokens, t + kBlockTokens)};
+  for (int64_t t = 0; t < input_rows; t += kBlockTokens) {
+    const Range block{t, std::min(input_rows, t + kBlockTokens)};
+    const int64_t tokens = (block.end - block.begin) / parts;
     const auto products_of = [&](const Linear& factor, int which) {
       const Matrix y = multiply(*factor.weight, input, panels, block, thread, which);
+      if (parts == 2) add_parts(y, tokens, y.stride);
       return ConstMatrix{y.data, y.stride};
     };
-    Finish finish{.tokens = block.end - block.begin,
+    Finish finish{.tokens = tokens,
                   .count = std::min(rows, panels.end * kPanelRows) - row,
                   .y = products_of(first, 0),
                   .bias = first.bias ? first.bias + row : nullptr,
                   .up = {},
                   .up_bias = nullptr,
-                  .out = {first.out + t * rows + row, rows}};
+                  .out = {first.out + t / parts * rows + row, rows}};
     if (step.end == LinearEnd::kGate) {
       const Linear& second = step.linears[1];
       finish.up = products_of(second, 1);

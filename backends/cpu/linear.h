@@ -35,6 +35,7 @@ struct LinearStep {
   RmsNorm norm;
   std::span<const Linear> linears;
   LinearEnd end = LinearEnd::kStore;
+  bool two_parts = false;  // codes of x and codes of what they leave (quant/README.md, "The head")
 };
 
 class LinearRunner {
@@ -80,6 +81,8 @@ class LinearRunner {
   Matrix multiply(const Weight& weight, const Input& input, Range panels, Range tokens, int thread,
                   int which);
   int64_t panels_at_once(const LinearStep& step) const;
+  // Rows of codes a token has.
+  int64_t parts_of(const LinearStep& step) const;
   bool takes_codes(const Weight& weight) const;
   bool takes_module(const Weight& weight, int64_t tokens) const;
 

@@ -32,7 +32,7 @@ constexpr double kChains = 12;
                  : "+r"(rounds)                                                                 \
                  :                                                                              \
                  : "cc", "rax", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", \
-                   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");                \
+                   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");       \
   }
 #define MICA_VPDPBUSD_512(n) "vpdpbusd %%zmm0, %%zmm1, %%zmm" n "\n\t"
 #define MICA_VPDPBUSD_256(n) "%{vex%} vpdpbusd %%ymm0, %%ymm1, %%ymm" n "\n\t"

@@ -112,7 +112,8 @@ struct AttentionArgs {
   View<float> out;  // [T, H, E]
 };
 
-// out[i] = norm(x[rows[i]]) * head^T: logits only where they are asked for.
+// out[i] = norm(x[rows[i]]) * head^T: logits only where they are asked for. With int8 activations
+// their input is taken in two parts (quant/README.md, "The head").
 struct LogitsArgs {
   View<const float> x;            // [T, D]
   std::span<const int32_t> rows;  // [R], below T

@@ -242,7 +242,8 @@ void ReferenceBackend::logits(const LogitsArgs& args) {
   }
   const auto count = static_cast<int64_t>(args.rows.size());
   const std::vector<float> x = normalize({chosen.data(), count, args.x.row_size()}, args.norm);
-  const std::vector<float> y = project(x, *args.head, {});
+  const std::vector<float> y =
+      multiply_two_parts({x.data(), count, args.x.row_size()}, *args.head, activations_);
   std::copy(y.begin(), y.end(), args.out.data());
 }
 

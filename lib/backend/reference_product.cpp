@@ -129,4 +129,23 @@ std::vector<float> multiply(View<const float> x, const Weight& weight, Activatio
   return multiply_integers(x, weight, *type);
 }
 
+std::vector<float> multiply_two_parts(View<const float> x, const Weight& weight,
+                                      Activations activations) {
+  std::vector<float> y = multiply(x, weight, activations);
+  if (find_weight_type(weight.dtype) == nullptr || activations == Activations::kF32) return y;
+  const int group = weight.dtype.group;
+  std::vector<int8_t> codes(weight.cols);
+  std::vector<float> scales(weight.cols / group), rest(x.size());
+  for (int64_t t = 0; t < x.rows(); ++t) {
+    quantize_activations(x.row(t), weight.cols, group, codes.data(), scales.data());
+    for (int64_t k = 0; k < weight.cols; ++k) {
+      rest[t * weight.cols + k] = x.row(t)[k] - scales[k / group] * static_cast<float>(codes[k]);
+    }
+  }
+  const std::vector<float> second =
+      multiply({rest.data(), x.rows(), weight.cols}, weight, activations);
+  for (size_t i = 0; i < y.size(); ++i) y[i] += second[i];
+  return y;
+}
+
 }  // namespace mica

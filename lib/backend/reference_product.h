@@ -14,4 +14,8 @@ std::vector<float> decode_rows(const Weight& weight, int64_t first, int64_t coun
 // x * weight^T; x: [T, K], result: [T, N].
 std::vector<float> multiply(View<const float> x, const Weight& weight, Activations activations);
 
+// The same from codes of x and codes of what they leave, where int8 activations apply (the head).
+std::vector<float> multiply_two_parts(View<const float> x, const Weight& weight,
+                                      Activations activations);
+
 }  // namespace mica

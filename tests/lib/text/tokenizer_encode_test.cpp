@@ -131,7 +131,8 @@ TEST_CASE("added tokens take spaces and respect words as their flags say") {
   CHECK(sample.cut("\xc3\xa9word") == "|\xc3|\xa9|w|o|r|d|");
 }
 
-// As PyPI tokenizers 0.22 does; it panics where a token would end before it begins, as in "a\n\n\n".
+// As PyPI tokenizers 0.22 does; it panics where a token would end before it begins, as in
+// "a\n\n\n".
 TEST_CASE("a token all of whose spaces an earlier one took is none") {
   const Sample sample(with_added({flagged(added_token(265, "\n"), {"lstrip", "rstrip"}),
                                   flagged(added_token(266, "[R]"), {"rstrip"})}));
@@ -141,8 +142,8 @@ TEST_CASE("a token all of whose spaces an earlier one took is none") {
 }
 
 TEST_CASE("added tokens stop where plain spans begin, but for the spaces they take") {
-  const Sample sample(with_added({flagged(added_token(265, "<s>a"), {}),
-                                  flagged(added_token(266, "[R]"), {"rstrip"})}));
+  const Sample sample(with_added(
+      {flagged(added_token(265, "<s>a"), {}), flagged(added_token(266, "[R]"), {"rstrip"})}));
   const auto cut = [&](std::string_view text, TextSpan span) {
     return sample.cut(text, {.plain_spans = {&span, 1}});
   };
