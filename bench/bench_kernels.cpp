@@ -131,6 +131,7 @@ void attention(State& state, const std::string& isa, int threads, KvType type, i
       {.tokens = tokens, .heads = kHeads, .head_size = kHeadSize, .context = positions});
   const KvLayout layout{type, kKvHeads, kHeadSize};
   const AlignedBuffer cache(blocks * layout.block_bytes());
+  std::memset(cache.data(), 0x3c, cache.bytes());  // numbers in all types, and pages of its own
   std::vector<int32_t> table(blocks);
   for (int64_t i = 0; i < blocks; ++i) table[i] = static_cast<int32_t>(i);
   std::vector<float> q = normals(tokens * kHeads * kHeadSize), out(q.size());
@@ -213,12 +214,20 @@ void add_products(int threads, const std::string& isa) {
 }
 
 void add_attention(int threads, const std::string& isa) {
-  for (const KvType kv : {KvType::kF16, KvType::kF32}) {
-    const std::string name = "attention/" + isa + (kv == KvType::kF16 ? "/f16" : "/f32");
-    add(name + "/256 at 256", threads, [=](State& s) { attention(s, isa, threads, kv, 256, 256); });
+  const struct {
+    KvType type;
+    const char* name;
+  } types[] = {{KvType::kF16, "f16"},
+               {KvType::kBF16, "bf16"},
+               {KvType::kInt8, "int8"},
+               {KvType::kF32, "f32"}};
+  for (const auto& [kv, type] : types) {
+    const std::string name = "attention/" + isa + "/" + type;
+    add(name + "/256 at 256", threads,
+        [=, kv = kv](State& s) { attention(s, isa, threads, kv, 256, 256); });
     for (const int64_t depth : {4096, 32768}) {
       add(name + "/1 at " + std::to_string(depth), threads,
-          [=](State& s) { attention(s, isa, threads, kv, 1, depth); });
+          [=, kv = kv](State& s) { attention(s, isa, threads, kv, 1, depth); });
     }
   }
 }
@@ -228,7 +237,7 @@ std::string default_filter(int threads) {
   const std::string isa = choose_isa("auto");
   return "^(limit/read/.*|limit/(int8|float)/" + isa + "|decode/" + isa +
          "/q(4|4s|4m|8)g(32|64)/1|prefill/" + isa + "/q(4|4m|8)g(32|64)/256|attention/" + isa +
-         "/f16/.*)/threads:" + std::to_string(threads) + "(/real_time)?$";
+         "/(f16|int8)/.*)/threads:" + std::to_string(threads) + "(/real_time)?$";
 }
 
 }  // namespace

@@ -96,7 +96,8 @@ api::Model load(const api::Engine& engine, const ModelOptions& options) {
 void declare_session(CLI::App& app, SessionOptions& options) {
   add_size(app, "-c,--ctx", options.context,
            "Context in tokens (default: the lesser of the model's and 8192)");
-  app.add_option("--kv", options.kv, "Type of the KV cache: f16, f32");
+  app.add_option("--kv", options.kv,
+                 "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   app.add_option("--prefill-chunk", options.prefill_chunk, "Prompt tokens a step (default 512)")
       ->check(CLI::Range(1, 8192));
 }

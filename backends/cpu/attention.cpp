@@ -21,6 +21,20 @@ int64_t ceil_divide(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+KvFormat kv_format(KvType type) {
+  switch (type) {
+    case KvType::kF16:
+      return KvFormat::kF16;
+    case KvType::kBF16:
+      return KvFormat::kBF16;
+    case KvType::kF32:
+      return KvFormat::kF32;
+    case KvType::kInt8:
+      return KvFormat::kInt8;
+  }
+  return KvFormat::kF16;
+}
+
 // An AttentionState in one stretch of memory.
 int64_t state_floats(int64_t rows, int64_t head_size) {
   return rows * (2 + ceil_divide(head_size, kPanelRows) * kPanelRows);
@@ -85,9 +99,9 @@ class Division {
             .head_size = layout.head_size,
             .first_position = item.segment->first_position + item.first_token,
             .scale = args_.scale,
-            .half = layout.type == KvType::kF16,
+            .format = kv_format(layout.type),
             .keys = args_.kv.keys(0, item.kv_head),
-            .values_offset = layout.part_bytes(),
+            .part_bytes = layout.part_bytes(),
             .block_bytes = layout.block_bytes(),
             .blocks = item.segment->blocks.data()};
   }
@@ -127,13 +141,20 @@ uint64_t AttentionRunner::reserve(const StepLimits& limits) {
   const int64_t state = state_floats(rows, size);
   const int64_t q = rows * size, scores = rows * kPiecePositions;
   const int64_t keys = size * kKvBlockTokens, values = padded * kKvBlockTokens;
+  const int64_t codes = ceil_divide(q, sizeof(float));
+  const auto groups = static_cast<int64_t>(rows * sizeof(InputGroup) / sizeof(float));
   uint64_t bytes = 0;
   for (ThreadMemory& memory : threads_) {
-    memory.floats = AlignedBuffer((2 * state + q + scores + keys + values) * sizeof(float));
+    memory.floats =
+        AlignedBuffer((2 * state + q + scores + keys + values + codes + groups) * sizeof(float));
     float* place = reinterpret_cast<float*>(memory.floats.data());
     const auto take = [&](int64_t floats) { return std::exchange(place, place + floats); };
-    memory.scratch = {
-        .q = take(q), .scores = take(scores), .keys = take(keys), .values = take(values)};
+    memory.scratch = {.q = take(q),
+                      .scores = take(scores),
+                      .keys = take(keys),
+                      .values = take(values),
+                      .codes = reinterpret_cast<int8_t*>(take(codes)),
+                      .groups = reinterpret_cast<InputGroup*>(take(groups))};
     memory.piece = state_at(take(state), rows);
     memory.total = state_at(take(state), rows);
     bytes += memory.floats.bytes();
@@ -211,7 +232,7 @@ void AttentionRunner::rope_store_kv(const RopeStoreArgs& args) {
 void AttentionRunner::store_rows(const RopeStoreArgs& args, Range rows) {
   const KvLayout& layout = args.kv.layout;
   const int64_t size = layout.head_size, pairs = args.rope.cosine.row_size();
-  const bool half = layout.type == KvType::kF16;
+  const KvFormat format = kv_format(layout.type);
   for (const BatchSegment& segment : args.segments) {
     const int64_t last = std::min(rows.end, segment.first_row + segment.tokens);
     for (int64_t row = std::max(rows.begin, segment.first_row); row < last; ++row) {
@@ -223,8 +244,8 @@ void AttentionRunner::store_rows(const RopeStoreArgs& args, Range rows) {
       const int32_t block = segment.blocks[position / kKvBlockTokens];
       const int64_t place = position % kKvBlockTokens;
       for (int64_t h = 0; h < layout.kv_heads; ++h) {
-        kernels_.store_key(args.k.row(row) + h * size, size, half, place, args.kv.keys(block, h));
-        kernels_.store_value(args.v.row(row) + h * size, size, half, place,
+        kernels_.store_key(args.k.row(row) + h * size, size, format, place, args.kv.keys(block, h));
+        kernels_.store_value(args.v.row(row) + h * size, size, format, place,
                              args.kv.values(block, h));
       }
     }

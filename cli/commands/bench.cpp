@@ -201,7 +201,8 @@ std::function<int()> declare(CLI::App& app) {
   add_numbers("-t,--threads", options->threads,
               "Threads (default: cores this process may use; `mica doctor` says why)");
   app.add_option("-r,--repetitions", options->repetitions, "Runs of every case (default 5)");
-  app.add_option("--kv", options->kv, "Type of the KV cache: f16, f32");
+  app.add_option("--kv", options->kv,
+                 "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   declare_kernels(app, options->engine);
   declare_load(app, options->load);
   declare_output(app, options->output);

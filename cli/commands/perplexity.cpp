@@ -81,7 +81,8 @@ std::function<int()> declare(CLI::App& app) {
       ->type_name("FILE");
   app.add_option("--save-kl-base", options->save_kl_base, "Write the logits to a base file")
       ->type_name("FILE");
-  app.add_option("--kv", options->kv, "Type of the KV cache: f16, f32");
+  app.add_option("--kv", options->kv,
+                 "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   declare_engine(app, options->engine);
   declare_output(app, options->output);
   return [options] { return run(*options); };

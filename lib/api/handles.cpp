@@ -12,7 +12,10 @@ namespace {
 constexpr struct {
   const char* name;
   KvType type;
-} kKvTypes[] = {{"f16", KvType::kF16}, {"f32", KvType::kF32}};  // the default first
+} kKvTypes[] = {{"f16", KvType::kF16},  // the default first
+                {"bf16", KvType::kBF16},
+                {"int8", KvType::kInt8},
+                {"f32", KvType::kF32}};
 
 mica_status store(mica_error* error, mica_status status, const char* message) noexcept {
   if (!error) return status;

@@ -103,7 +103,9 @@ struct RopeStoreArgs {
 };
 
 // out[t, h] = softmax(scale * q[t, h] . K) V over positions 0 .. position of t. Key blocks lie at
-// fixed positions and are combined in a fixed order: results do not depend on T or on threads.
+// fixed positions and are combined in a fixed order: results do not depend on T or on threads. With
+// KvType::kInt8, float(scale * log2(e)) * q takes part in scores as quant/activations.h quantizes
+// it, one group a head.
 struct AttentionArgs {
   View<const float> q;  // [T, H, E]
   KvLayer kv;

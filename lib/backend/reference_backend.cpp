@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 #include <vector>
 
 #include "lib/backend/reference_product.h"
 #include "lib/base/error.h"
 #include "lib/base/half.h"
+#include "quant/activations.h"
 #include "quant/weight_type.h"
 
 namespace mica {
@@ -66,24 +68,58 @@ int64_t value_index(const KvLayout& layout, int64_t p, int64_t c) {
   return p * layout.head_size + c;
 }
 
-void store_element(const KvLayout& layout, std::byte* part, int64_t index, float value) {
-  if (layout.type == KvType::kF32) {
-    std::memcpy(part + index * 4, &value, 4);
-    return;
-  }
-  const uint16_t half = f32_to_f16(value);
-  std::memcpy(part + index * 2, &half, 2);
+template <class T>
+T read(const std::byte* from) {
+  T value;
+  std::memcpy(&value, from, sizeof(value));
+  return value;
 }
 
-double load_element(const KvLayout& layout, const std::byte* part, int64_t index) {
-  if (layout.type == KvType::kF32) {
-    float value;
-    std::memcpy(&value, part + index * 4, 4);
-    return value;
+// What distinguishes keys from values.
+struct Part {
+  int64_t (*index)(const KvLayout& layout, int64_t p, int64_t c);
+  int bias;  // of int8 codes
+};
+constexpr Part kKeys{key_index, 128}, kValues{value_index, 0};
+
+// x: [E], stored for position p.
+void store_channels(const KvLayout& layout, const Part& kind, const float* x, int64_t p,
+                    std::byte* part) {
+  const int64_t size = layout.head_size;
+  std::vector<int8_t> codes(size);
+  if (layout.type == KvType::kInt8) {
+    float scale;
+    quantize_activations(x, size, static_cast<int>(size), codes.data(), &scale);
+    std::memcpy(part + layout.elements_bytes() + p * 4, &scale, 4);
   }
-  uint16_t half;
-  std::memcpy(&half, part + index * 2, 2);
-  return f16_to_f32(half);
+  for (int64_t c = 0; c < size; ++c) {
+    const uint16_t f16 = f32_to_f16(x[c]), bf16 = f32_to_bf16(x[c]);
+    const auto code = static_cast<uint8_t>(codes[c] + kind.bias);
+    const void* element = layout.type == KvType::kF16    ? static_cast<const void*>(&f16)
+                          : layout.type == KvType::kBF16 ? &bf16
+                          : layout.type == KvType::kF32  ? x + c
+                                                         : static_cast<const void*>(&code);
+    const int64_t bytes = layout.element_bytes();
+    std::memcpy(part + kind.index(layout, p, c) * bytes, element, bytes);
+  }
+}
+
+// Channel c of position p.
+double load_channel(const KvLayout& layout, const Part& kind, const std::byte* part, int64_t p,
+                    int64_t c) {
+  const std::byte* from = part + kind.index(layout, p, c) * layout.element_bytes();
+  switch (layout.type) {
+    case KvType::kF16:
+      return f16_to_f32(read<uint16_t>(from));
+    case KvType::kBF16:
+      return bf16_to_f32(read<uint16_t>(from));
+    case KvType::kF32:
+      return read<float>(from);
+    case KvType::kInt8:
+      return double{read<float>(part + layout.elements_bytes() + p * 4)} *
+             static_cast<int8_t>(read<uint8_t>(from) - kind.bias);
+  }
+  return 0;
 }
 
 // x: [heads, E], its first `pairs` and next `pairs` channels of each head in pairs.
@@ -181,15 +217,26 @@ void ReferenceBackend::rope_store_kv(const RopeStoreArgs& args) {
       const int32_t block = segment.blocks[position / kKvBlockTokens];
       const int64_t p = position % kKvBlockTokens;
       for (int64_t h = 0; h < layout.kv_heads; ++h) {
-        for (int64_t c = 0; c < size; ++c) {
-          store_element(layout, args.kv.keys(block, h), key_index(layout, p, c),
-                        args.k.row(row)[h * size + c]);
-          store_element(layout, args.kv.values(block, h), value_index(layout, p, c),
-                        args.v.row(row)[h * size + c]);
-        }
+        store_channels(layout, kKeys, args.k.row(row) + h * size, p, args.kv.keys(block, h));
+        store_channels(layout, kValues, args.v.row(row) + h * size, p, args.kv.values(block, h));
       }
     }
   }
+}
+
+// q * scale * log2(e), as it is multiplied with keys.
+std::vector<double> scaled_query(const AttentionArgs& args, const float* q) {
+  const int64_t size = args.kv.layout.head_size;
+  const float factor = args.scale * std::numbers::log2e_v<float>;
+  std::vector<float> scaled(q, q + size);
+  for (float& value : scaled) value *= factor;
+  std::vector<double> query(scaled.begin(), scaled.end());
+  if (args.kv.layout.type != KvType::kInt8) return query;
+  std::vector<int8_t> codes(size);
+  float scale;
+  quantize_activations(scaled.data(), size, static_cast<int>(size), codes.data(), &scale);
+  for (int64_t c = 0; c < size; ++c) query[c] = double{scale} * codes[c];
+  return query;
 }
 
 // softmax(scale * q K^T) V of one query head over positions [0, positions).
@@ -197,25 +244,25 @@ void attend(const AttentionArgs& args, const BatchSegment& segment, int64_t kv_h
             int64_t positions, const float* q, float* out) {
   const KvLayout& layout = args.kv.layout;
   const int64_t size = layout.head_size;
+  const std::vector<double> query = scaled_query(args, q);
   std::vector<double> weights(positions);
   for (int64_t p = 0; p < positions; ++p) {
     const std::byte* keys = args.kv.keys(segment.blocks[p / kKvBlockTokens], kv_head);
-    double dot = 0;
+    const int64_t place = p % kKvBlockTokens;
     for (int64_t c = 0; c < size; ++c) {
-      dot += q[c] * load_element(layout, keys, key_index(layout, p % kKvBlockTokens, c));
+      weights[p] += query[c] * load_channel(layout, kKeys, keys, place, c);
     }
-    weights[p] = args.scale * dot;
   }
   const double largest = *std::max_element(weights.begin(), weights.end());
   double total = 0;
-  for (double& weight : weights) total += weight = std::exp(weight - largest);
+  for (double& weight : weights) total += weight = std::exp2(weight - largest);
 
   std::vector<double> sums(size);
   for (int64_t p = 0; p < positions; ++p) {
     const std::byte* values = args.kv.values(segment.blocks[p / kKvBlockTokens], kv_head);
+    const int64_t place = p % kKvBlockTokens;
     for (int64_t c = 0; c < size; ++c) {
-      sums[c] +=
-          weights[p] * load_element(layout, values, value_index(layout, p % kKvBlockTokens, c));
+      sums[c] += weights[p] * load_channel(layout, kValues, values, place, c);
     }
   }
   for (int64_t c = 0; c < size; ++c) out[c] = static_cast<float>(sums[c] / total);

@@ -7,9 +7,21 @@
 #include "lib/base/error.h"
 
 namespace mica {
+namespace {
+
+const KvLayout& checked(const KvLayout& layout) {
+  if (layout.possible()) return layout;
+  throw Error(
+      ErrorCode::kUnsupported,
+      fmt::format("KV cache of int8: expected a head size that is a multiple of 16 up to {}, "
+                  "found {}",
+                  KvLayout::kMostInt8Channels, layout.head_size));
+}
+
+}  // namespace
 
 KvPool::KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t blocks)
-    : layout_(layout),
+    : layout_(checked(layout)),
       blocks_(blocks),
       memory_(backend.allocate(bytes_of(layers, layout, blocks))),
       free_(static_cast<size_t>(blocks)) {

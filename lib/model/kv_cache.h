@@ -16,7 +16,8 @@ namespace mica {
 
 class KvPool {
  public:
-  // `blocks` of every layer. Throws std::bad_alloc.
+  // `blocks` of every layer. Throws std::bad_alloc, Error(kUnsupported) for a head size that int8
+  // cannot have.
   KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t blocks);
 
   // Bytes that a pool of these dimensions reserves.

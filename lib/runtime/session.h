@@ -27,7 +27,8 @@ constexpr int64_t kDefaultContext = 8192;
 class Session {
  public:
   // Throws Error(kUsage) for options out of range, Error(kDoesNotFit) when the memory available now
-  // cannot hold the whole context.
+  // cannot hold the whole context, Error(kUnsupported) for int8 with a head size that it cannot
+  // have.
   Session(std::shared_ptr<const LoadedModel> model, const SessionOptions& options = {});
 
   Session(Session&&) noexcept = default;

@@ -12,8 +12,9 @@
 
 namespace mica::cpu {
 
-enum class Format : uint8_t { kQ4, kQ4s, kQ4m, kQ8 };  // types of quant/
-enum class RowFormat : uint8_t { kF32, kF16, kBF16 };  // row-major floats
+enum class Format : uint8_t { kQ4, kQ4s, kQ4m, kQ8 };        // types of quant/
+enum class RowFormat : uint8_t { kF32, kF16, kBF16 };        // row-major floats
+enum class KvFormat : uint8_t { kF16, kBF16, kF32, kInt8 };  // lib/backend/kv_layout.h
 
 // What the products of one group of quantized activations need besides the codes.
 struct InputGroup {
@@ -81,9 +82,9 @@ struct AttentionTile {
   int64_t first_position;
   float scale;
 
-  bool half;              // f16 keys and values, f32 otherwise
+  KvFormat format;
   const std::byte* keys;  // of this head in block 0 of the cache
-  int64_t values_offset;  // from a block's keys to its values
+  int64_t part_bytes;     // of a block's keys, after which its values lie
   int64_t block_bytes;
   const int32_t* blocks;  // the sequence's block table
 };
@@ -100,6 +101,9 @@ struct AttentionScratch {
   float* scores;  // [rows, kPiecePositions]
   float* keys;    // [E, 16]
   float* values;  // [16, E padded to 16]
+  // Queries for int8 keys.
+  int8_t* codes;       // [rows, E]
+  InputGroup* groups;  // [rows]
 };
 
 // Positions that are summed before they are merged into a result. Fixed, so that results do not
@@ -142,9 +146,9 @@ struct Kernels {
   void (*rotate)(float* x, int64_t heads, int64_t head_size, const float* cosine, const float* sine,
                  int64_t pairs);
   // One position's key and value into a block (lib/backend/kv_layout.h).
-  void (*store_key)(const float* key, int64_t head_size, bool half, int64_t position,
+  void (*store_key)(const float* key, int64_t head_size, KvFormat format, int64_t position,
                     std::byte* keys);
-  void (*store_value)(const float* value, int64_t head_size, bool half, int64_t position,
+  void (*store_value)(const float* value, int64_t head_size, KvFormat format, int64_t position,
                       std::byte* values);
 
   // Positions [begin, end) of one piece; begin is a multiple of kPiecePositions.

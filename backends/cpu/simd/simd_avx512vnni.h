@@ -53,6 +53,10 @@ MICA_INLINE Floats to_floats(const Ints& v) {
 MICA_INLINE Ints load_bytes(const void* from) {
   return {{(Ints::Native)_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)))}};
 }
+// Sign-extended.
+MICA_INLINE Ints load_signed_bytes(const void* from) {
+  return {{(Ints::Native)_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(from)))}};
+}
 // Low bytes.
 MICA_INLINE void store_bytes(int8_t* to, const Ints& v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8((__m512i)v.part[0]));

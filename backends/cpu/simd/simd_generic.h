@@ -70,6 +70,14 @@ MICA_INLINE Ints load_bytes(const void* from) {
   for (int i = 0; i < kLanes; ++i) lane[i] = byte[i];
   return load<Ints>(lane);
 }
+// Sign-extended.
+MICA_INLINE Ints load_signed_bytes(const void* from) {
+  int8_t byte[kLanes];
+  __builtin_memcpy(byte, from, kLanes);
+  int32_t lane[kLanes];
+  for (int i = 0; i < kLanes; ++i) lane[i] = byte[i];
+  return load<Ints>(lane);
+}
 // Low bytes.
 MICA_INLINE void store_bytes(int8_t* to, const Ints& v) {
   int32_t lane[kLanes];

@@ -63,6 +63,13 @@ MICA_INLINE Ints load_bytes(const void* from) {
   return {{(Ints::Native)vmovl_u16(vget_low_u16(low)), (Ints::Native)vmovl_high_u16(low),
            (Ints::Native)vmovl_u16(vget_low_u16(high)), (Ints::Native)vmovl_high_u16(high)}};
 }
+// Sign-extended.
+MICA_INLINE Ints load_signed_bytes(const void* from) {
+  const int8x16_t bytes = vld1q_s8(static_cast<const int8_t*>(from));
+  const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
+  return {{(Ints::Native)vmovl_s16(vget_low_s16(low)), (Ints::Native)vmovl_high_s16(low),
+           (Ints::Native)vmovl_s16(vget_low_s16(high)), (Ints::Native)vmovl_high_s16(high)}};
+}
 // Low bytes.
 MICA_INLINE void store_bytes(int8_t* to, const Ints& v) {
   const int16x8_t low = vmovn_high_s32(vmovn_s32(v.part[0]), v.part[1]);

@@ -52,6 +52,12 @@ MICA_INLINE Ints load_bytes(const void* from) {
   return {{(Ints::Native)_mm256_cvtepu8_epi32(bytes),
            (Ints::Native)_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8))}};
 }
+// Sign-extended.
+MICA_INLINE Ints load_signed_bytes(const void* from) {
+  const __m128i bytes = load_16_bytes(from);
+  return {{(Ints::Native)_mm256_cvtepi8_epi32(bytes),
+           (Ints::Native)_mm256_cvtepi8_epi32(_mm_srli_si128(bytes, 8))}};
+}
 // Lanes of -128..127.
 MICA_INLINE void store_bytes(int8_t* to, const Ints& v) {
   const __m256i shorts = _mm256_permute4x64_epi64(

@@ -188,21 +188,26 @@ TEST_CASE("two bf16 terms keep 16 bits of a float, and infinity and NaN") {
   });
 }
 
-// Attention of `tokens` tokens with `heads` heads at positions 0, 1, ... over f32 keys and values.
-void check_attention(const Kernels& kernels, int64_t size, int64_t tokens, int64_t heads) {
+// Of `tokens` tokens with `heads` heads at positions 0, 1, ...
+struct AttentionInput {
+  cpu::KvFormat format;
+  int64_t part_bytes;  // of 16 keys
+  int64_t size, tokens, heads;
+  std::vector<float> q, keys, values;
+};
+
+std::vector<float> attend(const Kernels& kernels, const AttentionInput& input) {
+  const auto& [format, part, size, tokens, heads, q, keys, values] = input;
   constexpr int64_t kBlock = 16;
   const int64_t rows = tokens * heads, padded = (size + 15) / 16 * 16;
   const int64_t blocks = (tokens + kBlock - 1) / kBlock;
-  const auto q = normals(rows * size, 1);
-  const auto keys = normals(tokens * size, 2), values = normals(tokens * size, 3);
-  const int64_t part = kBlock * size * 4;
   std::vector<std::byte> cache(blocks * 2 * part, std::byte{0xff});
   std::vector<int32_t> table(blocks);
   for (int64_t b = 0; b < blocks; ++b) table[b] = static_cast<int32_t>(blocks - 1 - b);
   for (int64_t p = 0; p < tokens; ++p) {
     std::byte* block = cache.data() + table[p / kBlock] * 2 * part;
-    kernels.store_key(&keys[p * size], size, false, p % kBlock, block);
-    kernels.store_value(&values[p * size], size, false, p % kBlock, block + part);
+    kernels.store_key(&keys[p * size], size, format, p % kBlock, block);
+    kernels.store_value(&values[p * size], size, format, p % kBlock, block + part);
   }
   const cpu::AttentionTile tile{.q = q.data(),
                                 .q_stride = heads * size,
@@ -211,19 +216,31 @@ void check_attention(const Kernels& kernels, int64_t size, int64_t tokens, int64
                                 .head_size = size,
                                 .first_position = 0,
                                 .scale = 0.5f,
-                                .half = false,
+                                .format = format,
                                 .keys = cache.data(),
-                                .values_offset = part,
+                                .part_bytes = part,
                                 .block_bytes = 2 * part,
                                 .blocks = table.data()};
   std::vector<float> scaled(rows * size), scores(rows * cpu::kPiecePositions),
       wide_keys(size * kBlock), wide_values(kBlock * padded), largest(rows), sum(rows),
       state(rows * padded), out(rows * size);
+  std::vector<int8_t> codes(rows * size);
+  std::vector<cpu::InputGroup> groups(rows);
   const cpu::AttentionState result{largest.data(), sum.data(), state.data()};
   kernels.attend(tile, 0, tokens,
-                 {scaled.data(), scores.data(), wide_keys.data(), wide_values.data()}, result);
+                 {scaled.data(), scores.data(), wide_keys.data(), wide_values.data(), codes.data(),
+                  groups.data()},
+                 result);
   kernels.finish_attention(tile, result, out.data(), heads * size);
+  return out;
+}
 
+void check_attention(const Kernels& kernels, int64_t size, int64_t tokens, int64_t heads) {
+  const int64_t rows = tokens * heads;
+  const auto q = normals(rows * size, 1);
+  const auto keys = normals(tokens * size, 2), values = normals(tokens * size, 3);
+  const auto out =
+      attend(kernels, {cpu::KvFormat::kF32, 16 * size * 4, size, tokens, heads, q, keys, values});
   for (int64_t r = 0; r < rows; ++r) {
     std::vector<double> weights;
     double total = 0;
@@ -252,6 +269,54 @@ TEST_CASE("attention takes any even head size, any number of heads and of tokens
           CAPTURE(tokens);
           check_attention(kernels, size, tokens, heads);
         }
+      }
+    }
+  });
+}
+
+// All products of codes are 127 * 127, all of one sign: 256 of them are the most that a sum holds.
+TEST_CASE("int8 keys of the largest size and magnitude have exact sums") {
+  on_all_isas([](const Kernels& kernels) {
+    constexpr int64_t kSize = 256, kTokens = 20;
+    std::vector<float> keys, values;
+    for (int64_t p = 0; p < kTokens; ++p) {
+      keys.insert(keys.end(), kSize, p % 2 == 0 ? 0.01f : -0.01f);  // scores of +-1.28
+      values.insert(values.end(), kSize, p % 2 == 0 ? 3.0f : -5.0f);
+    }
+    const auto out = attend(kernels, {cpu::KvFormat::kInt8, 16 * kSize + 64, kSize, kTokens, 1,
+                                      std::vector<float>(kTokens * kSize, 1.0f), keys, values});
+    for (int64_t t = 0; t < kTokens; ++t) {
+      const double even = std::exp(1.28) * static_cast<double>(t / 2 + 1);
+      const double odd = std::exp(-1.28) * static_cast<double>((t + 1) / 2);
+      for (int64_t c = 0; c < kSize; ++c) {
+        CHECK(out[t * kSize + c] ==
+              doctest::Approx((3 * even - 5 * odd) / (even + odd)).epsilon(1e-5));
+      }
+    }
+  });
+}
+
+// A scale that is no number tells it of all of the position's channels.
+TEST_CASE("NaN and infinity in keys and values of every type stay no numbers") {
+  on_all_isas([](const Kernels& kernels) {
+    const struct {
+      cpu::KvFormat format;
+      int64_t part_bytes;
+    } kinds[] = {{cpu::KvFormat::kF16, 16 * 32 * 2},
+                 {cpu::KvFormat::kBF16, 16 * 32 * 2},
+                 {cpu::KvFormat::kF32, 16 * 32 * 4},
+                 {cpu::KvFormat::kInt8, 16 * 32 + 64}};
+    for (const auto& [format, part_bytes] : kinds) {
+      CAPTURE(static_cast<int>(format));
+      for (const uint32_t bits : {0x7f800000u, 0xff800000u, 0x7fffffffu, 0x7f800001u}) {
+        CAPTURE(bits);
+        auto values = normals(3 * 32, 3);
+        std::memcpy(&values[32 + 7], &bits, 4);
+        const auto out = attend(kernels, {format, part_bytes, 32, 3, 1, normals(3 * 32, 1),
+                                          normals(3 * 32, 2), values});
+        CHECK(std::isfinite(out[7]));
+        CHECK_FALSE(std::isfinite(out[32 + 7]));
+        CHECK_FALSE(std::isfinite(out[64 + 7]));
       }
     }
   });

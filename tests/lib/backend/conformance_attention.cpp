@@ -2,8 +2,10 @@
 #include <algorithm>
 #include <doctest/doctest.h>
 #include <limits>
+#include <numbers>
 
 #include "lib/base/half.h"
+#include "quant/activations.h"
 #include "tests/lib/backend/conformance_data.h"
 
 namespace mica::conformance {
@@ -14,8 +16,15 @@ struct HeadShape {
   int64_t kv_heads;  // K
   int64_t size;      // E
 };
-constexpr HeadShape kHeadShapes[] = {{1, 1, 64}, {9, 3, 64},   {4, 4, 80},
-                                     {8, 2, 96}, {14, 2, 128}, {28, 4, 64}};
+constexpr HeadShape kHeadShapes[] = {{1, 1, 64},   {9, 3, 64},  {4, 4, 80}, {8, 2, 96},
+                                     {14, 2, 128}, {28, 4, 64}, {2, 1, 256}};
+constexpr struct {
+  KvType type;
+  const char* name;
+} kKvTypes[] = {{KvType::kF16, ", f16"},
+                {KvType::kBF16, ", bf16"},
+                {KvType::kF32, ", f32"},
+                {KvType::kInt8, ", int8"}};
 
 // A part of a sequence: positions [first_position, first_position + tokens).
 struct Part {
@@ -63,26 +72,55 @@ int64_t count_tokens(const std::vector<Part>& parts) {
   return tokens;
 }
 
-// lib/backend/kv_layout.h, written a second time: stores one channel of one position.
-void put(std::vector<std::byte>& cache, const KvLayout& layout, const std::vector<int32_t>& table,
-         int64_t position, int64_t head, int64_t channel, float key, float value) {
-  const int64_t p = position % 16, element = layout.type == KvType::kF16 ? 2 : 4;
-  const int64_t part = 16 * layout.head_size * element;
-  const int64_t base = (table[position / 16] * layout.kv_heads + head) * 2 * part;
-  const int64_t line = channel * element / 4;
-  const int64_t key_at = base + (line * 16 + p) * 4 + channel * element % 4;
-  const int64_t value_at = base + part + (p * layout.head_size + channel) * element;
-  if (layout.type == KvType::kF32) {
-    std::memcpy(&cache[key_at], &key, 4);
-    std::memcpy(&cache[value_at], &value, 4);
-    return;
+struct Codes {
+  std::vector<int8_t> codes;
+  float scale;
+
+  Codes(const float* x, int64_t size) : codes(size) {
+    quantize_activations(x, size, static_cast<int>(size), codes.data(), &scale);
   }
-  const uint16_t key_half = f32_to_f16(key), value_half = f32_to_f16(value);
-  std::memcpy(&cache[key_at], &key_half, 2);
-  std::memcpy(&cache[value_at], &value_half, 2);
+};
+
+// lib/backend/kv_layout.h, written a second time: stores x, [E], as the key or value of a position.
+// What the cache then holds replaces x.
+void put(std::vector<std::byte>& cache, const KvLayout& layout, const std::vector<int32_t>& table,
+         int64_t position, int64_t head, bool is_value, float* x) {
+  const int64_t p = position % 16, size = layout.head_size;
+  const int64_t element = layout.type == KvType::kF32 ? 4 : layout.type == KvType::kInt8 ? 1 : 2;
+  const int64_t part = 16 * size * element + (layout.type == KvType::kInt8 ? 64 : 0);
+  const int64_t base =
+      ((table[position / 16] * layout.kv_heads + head) * 2 + (is_value ? 1 : 0)) * part;
+  const Codes coded(x, size);
+  if (layout.type == KvType::kInt8) {
+    std::memcpy(&cache[base + 16 * size + p * 4], &coded.scale, 4);
+  }
+  for (int64_t c = 0; c < size; ++c) {
+    const int64_t line = c * element / 4;
+    const int64_t at =
+        base + (is_value ? (p * size + c) * element : (line * 16 + p) * 4 + c * element % 4);
+    const uint16_t f16 = f32_to_f16(x[c]), bf16 = f32_to_bf16(x[c]);
+    const auto code = static_cast<uint8_t>(coded.codes[c] + (is_value ? 0 : 128));
+    switch (layout.type) {
+      case KvType::kF16:
+        std::memcpy(&cache[at], &f16, 2);
+        x[c] = f16_to_f32(f16);
+        break;
+      case KvType::kBF16:
+        std::memcpy(&cache[at], &bf16, 2);
+        x[c] = bf16_to_f32(bf16);
+        break;
+      case KvType::kF32:
+        std::memcpy(&cache[at], &x[c], 4);
+        break;
+      case KvType::kInt8:
+        std::memcpy(&cache[at], &code, 1);
+        x[c] = coded.scale * static_cast<float>(coded.codes[c]);
+        break;
+    }
+  }
 }
 
-// A cache whose every byte is 0xff: NaN in both types.
+// A cache whose every byte is 0xff: NaN in all types, for int8 in the scales.
 std::vector<std::byte> stale_cache(const KvLayout& layout, int64_t blocks) {
   return std::vector<std::byte>(blocks * layout.block_bytes(), std::byte{0xff});
 }
@@ -159,14 +197,16 @@ void check_rope_case(const Bench& bench, const RopeCase& rope) {
   CHECK(find_excess(expected.k, first.k, tolerance(rope.k)) == "");
 
   auto cache = stale_cache(rope.layout, rope.tables.blocks);
+  std::vector<float> k = first.k, v = rope.v;
   int64_t at = 0;  // in k and v
   for (size_t s = 0; s < rope.parts.size(); ++s) {
     const Part& part = rope.parts[s];
-    for (int64_t i = 0; i < part.tokens * rope.shape.kv_heads * rope.shape.size; ++i, ++at) {
-      const int64_t channel = i % rope.shape.size, head = i / rope.shape.size % rope.shape.kv_heads;
-      const int64_t position = part.first_position + i / (rope.shape.size * rope.shape.kv_heads);
-      put(cache, rope.layout, rope.tables.tables[s], position, head, channel, first.k[at],
-          rope.v[at]);
+    for (int64_t i = 0; i < part.tokens * rope.shape.kv_heads; ++i, at += rope.shape.size) {
+      const int64_t head = i % rope.shape.kv_heads;
+      const int64_t position = part.first_position + i / rope.shape.kv_heads;
+      const auto& table = rope.tables.tables[s];
+      put(cache, rope.layout, table, position, head, false, &k[at]);
+      put(cache, rope.layout, table, position, head, true, &v[at]);
     }
   }
   CHECK(first.cache == cache);
@@ -210,15 +250,11 @@ struct AttentionCase {
     const int64_t count = positions * shape.kv_heads * shape.size;
     keys.push_back(random.normals(count));
     values.push_back(random.normals(count));
-    for (int64_t i = 0; i < count; ++i) {
-      float& key = keys[s][i];
-      float& value = values[s][i];
-      if (layout.type == KvType::kF16) {
-        key = f16_to_f32(f32_to_f16(key));
-        value = f16_to_f32(f32_to_f16(value));
-      }
-      put(cache, layout, tables.tables[s], i / (shape.kv_heads * shape.size),
-          i / shape.size % shape.kv_heads, i % shape.size, key, value);
+    for (int64_t i = 0; i < count; i += shape.size) {
+      const int64_t position = i / (shape.kv_heads * shape.size);
+      const int64_t head = i / shape.size % shape.kv_heads;
+      put(cache, layout, tables.tables[s], position, head, false, &keys[s][i]);
+      put(cache, layout, tables.tables[s], position, head, true, &values[s][i]);
     }
   }
 };
@@ -241,33 +277,50 @@ std::vector<float> run_attention(Backend& backend, const AttentionCase& attentio
   return values_of(flat);
 }
 
+// What scores are made of, in units of log2: the query times scale * log2(e) in floats, quantized
+// for int8 keys.
+std::vector<float> scaled_query(const AttentionCase& attention, const float* q) {
+  const int64_t size = attention.shape.size;
+  const float factor = attention.scale * std::numbers::log2e_v<float>;
+  std::vector<float> scaled(q, q + size);
+  for (float& value : scaled) value *= factor;
+  if (attention.layout.type != KvType::kInt8) return scaled;
+  const Codes coded(scaled.data(), size);
+  for (int64_t c = 0; c < size; ++c) scaled[c] = coded.scale * static_cast<float>(coded.codes[c]);
+  return scaled;
+}
+
 // One query head: [E] outputs and how far floats may be from them.
 //
-// A score is a float sum of E products (E + 2 roundings of the sum of magnitudes), its exponential
-// has an argument rounded at its own magnitude and a relative error of 2^-20. If all weights are
-// right up to a factor in [1 - d, 1 + d], so is their sum, and the output up to 2 d of the weighted
-// magnitudes; sums over n positions add n roundings.
+// A score is a float sum of E products (E + 2 roundings of the sum of magnitudes; of int8 an exact
+// sum and two products), its exponential has an argument rounded at its own magnitude and a
+// relative error of 2^-20. The roundings of codes times scales here are two more of every product.
+// If all weights are right up to a factor in [1 - d, 1 + d], so is their sum, and the output up to
+// 2 d of the weighted magnitudes; sums over n positions add n roundings, scales of values two.
 void attend(const AttentionCase& attention, size_t s, int64_t head, int64_t positions,
             const float* q, std::vector<float>& out, std::vector<double>& tolerance) {
   const int64_t size = attention.shape.size, kv_heads = attention.shape.kv_heads;
   const int64_t kv_head = head / (attention.shape.heads / kv_heads);
+  const bool is_int8 = attention.layout.type == KvType::kInt8;
+  const double roundings = is_int8 ? 8 : static_cast<double>(size + 8);
+  const std::vector<float> query = scaled_query(attention, q);
   std::vector<double> scores(positions);
   double score_error = 0;
   for (int64_t p = 0; p < positions; ++p) {
     const float* key = &attention.keys[s][(p * kv_heads + kv_head) * size];
     double magnitude = 0;
     for (int64_t c = 0; c < size; ++c) {
-      scores[p] += double{q[c]} * key[c] * attention.scale;
-      magnitude += std::fabs(double{q[c]} * key[c] * attention.scale);
+      scores[p] += double{query[c]} * key[c];
+      magnitude += std::fabs(double{query[c]} * key[c]);
     }
-    score_error = std::max(score_error, magnitude * static_cast<double>(size + 8) * kRounding);
+    score_error = std::max(score_error, magnitude * roundings * kRounding);
   }
   const double largest = *std::max_element(scores.begin(), scores.end());
   double total = 0;
-  for (double& score : scores) total += score = std::exp(score - largest);
+  for (double& score : scores) total += score = std::exp2(score - largest);
 
-  const double error =
-      2 * std::expm1(2 * score_error + 0x1p-20) + static_cast<double>(positions) * 2 * kRounding;
+  const double error = 2 * std::expm1(2 * score_error + 0x1p-20) +
+                       static_cast<double>(positions + 1) * 2 * kRounding;
   for (int64_t c = 0; c < size; ++c) {
     double sum = 0, magnitude = 0;
     for (int64_t p = 0; p < positions; ++p) {
@@ -318,18 +371,18 @@ void check_attention_case(const Bench& bench, const AttentionCase& attention) {
   }
 }
 
-std::string label(const HeadShape& shape, KvType type) {
+std::string label(const HeadShape& shape, const char* type) {
   return std::to_string(shape.heads) + " heads, " + std::to_string(shape.kv_heads) +
-         " kv heads of " + std::to_string(shape.size) + (type == KvType::kF16 ? ", f16" : ", f32");
+         " kv heads of " + std::to_string(shape.size) + type;
 }
 
 }  // namespace
 
 void check_rope_store(const BackendFactory& make) {
   const Bench bench(make, Activations::kInt8);
-  for (const KvType type : {KvType::kF16, KvType::kF32}) {
+  for (const auto& [type, name] : kKvTypes) {
     for (const HeadShape& shape : kHeadShapes) {
-      INFO(label(shape, type));
+      INFO(label(shape, name));
       Random random(static_cast<unsigned>(shape.size));
       check_rope_case(bench, RopeCase(random, shape, type, {{0, 1}}));
       check_rope_case(bench, RopeCase(random, shape, type, {{13, 21}, {0, 16}, {31, 1}, {64, 5}}));
@@ -339,9 +392,9 @@ void check_rope_store(const BackendFactory& make) {
 
 void check_attention(const BackendFactory& make) {
   const Bench bench(make, Activations::kInt8);
-  for (const KvType type : {KvType::kF16, KvType::kF32}) {
+  for (const auto& [type, name] : kKvTypes) {
     for (const HeadShape& shape : kHeadShapes) {
-      INFO(label(shape, type));
+      INFO(label(shape, name));
       Random random(static_cast<unsigned>(shape.size));
       check_attention_case(bench, AttentionCase(random, shape, type, {{0, 1}}, 1));
       check_attention_case(
@@ -350,7 +403,7 @@ void check_attention(const BackendFactory& make) {
       check_attention_case(bench, AttentionCase(random, shape, type, {{30, 3}}, 0));
       check_attention_case(bench, AttentionCase(random, shape, type, {{77, 3}}, 40));
     }
-    INFO("long contexts, " << (type == KvType::kF16 ? "f16" : "f32"));
+    INFO("long contexts" << name);
     Random random(7);
     check_attention_case(bench, AttentionCase(random, {9, 3, 64}, type, {{1500, 1}, {701, 9}}, 1));
   }

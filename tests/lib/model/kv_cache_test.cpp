@@ -64,5 +64,15 @@ TEST_CASE("layers follow one another and fill the pool's bytes") {
   CHECK(KvPool::bytes_of(3, kLayout, 4) == 3u * 4 * 1024);
 }
 
+TEST_CASE("a block of int8 holds a byte an element and a float a position and head") {
+  const auto bytes = [](KvType type) {
+    return KvLayout{.type = type, .kv_heads = 3, .head_size = 64}.block_bytes();
+  };
+  CHECK(bytes(KvType::kF32) == 3 * 2 * 16 * 64 * 4);
+  CHECK(bytes(KvType::kF16) == 3 * 2 * 16 * 64 * 2);
+  CHECK(bytes(KvType::kBF16) == bytes(KvType::kF16));
+  CHECK(bytes(KvType::kInt8) == 3 * 2 * 16 * (64 + 4));
+}
+
 }  // namespace
 }  // namespace mica::testing

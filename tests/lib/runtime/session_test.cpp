@@ -1,5 +1,6 @@
 #include "lib/runtime/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <limits>
@@ -16,8 +17,9 @@ std::vector<float> logits_of(const Session& session) {
 }
 
 std::vector<float> logits_after(const std::shared_ptr<const LoadedModel>& model,
-                                const std::vector<TokenId>& ids, int64_t chunk) {
-  Session session(model, {.chunk = chunk});
+                                const std::vector<TokenId>& ids, int64_t chunk,
+                                KvType kv = KvType::kF16) {
+  Session session(model, {.kv = kv, .chunk = chunk});
   CHECK(session.feed(ids));
   return logits_of(session);
 }
@@ -37,6 +39,28 @@ TEST_CASE("logits are the same bits for chunks of 1, 7, 64, 512 and 1 or 2 threa
         CAPTURE(chunk);
         CHECK(logits_after(one, ids, chunk) == expected);
         CHECK(logits_after(two, ids, chunk) == expected);
+      }
+    }
+  }
+}
+
+TEST_CASE("so they are for every type of keys and values") {
+  const TempFolder folder;
+  const auto ids = some_ids(131);
+  for (const std::string& isa : isas_here()) {
+    CAPTURE(isa);
+    const auto one = load_tiny(folder, {}, make_engine(isa, 1));
+    const auto two = load_tiny(folder, {}, make_engine(isa, 2));
+    std::vector<std::vector<float>> found;
+    for (const KvType kv : {KvType::kF16, KvType::kBF16, KvType::kF32, KvType::kInt8}) {
+      CAPTURE(static_cast<int>(kv));
+      const std::vector<float> expected = logits_after(one, ids, 512, kv);
+      CHECK(std::count(found.begin(), found.end(), expected) == 0);
+      found.push_back(expected);
+      for (const int64_t chunk : {1, 7, 64}) {
+        CAPTURE(chunk);
+        CHECK(logits_after(one, ids, chunk, kv) == expected);
+        CHECK(logits_after(two, ids, chunk, kv) == expected);
       }
     }
   }
@@ -160,6 +184,19 @@ TEST_CASE("a context that cannot fit into memory is foretold") {
   const Error error = error_of([&] { Session(model, {.context = 1 << 24, .kv = KvType::kF32}); });
   CHECK(error.code() == ErrorCode::kDoesNotFit);
   CHECK(error.message().find("a context of 16777216 tokens: expected 2097") != std::string::npos);
+}
+
+TEST_CASE("int8 keys and values need heads that fill whole lines and sums that hold them") {
+  const TempFolder folder;
+  for (const int size : {24, 272}) {
+    const auto model = load_tiny(folder, {.head_size = size});
+    const Error error = error_of([&] { Session(model, {.kv = KvType::kInt8}); });
+    CHECK(error.code() == ErrorCode::kUnsupported);
+    CHECK(error.message() ==
+          "KV cache of int8: expected a head size that is a multiple of 16 up to 256, found " +
+              std::to_string(size));
+    CHECK(Session(model, {.kv = KvType::kBF16}).feed(some_ids(3)));
+  }
 }
 
 TEST_CASE("logits that are not numbers are an error, not an answer") {

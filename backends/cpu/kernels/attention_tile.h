@@ -1,0 +1,56 @@
+// What scores and values of a tile share: runs of rows, the positions that they see, blocks.
+#pragma once
+
+#include "backends/cpu/kernels/kernels.h"
+
+namespace mica::cpu {
+namespace {
+
+// For the large functions of each format: GCC stops inlining loops into one that holds them all.
+#define MICA_NOINLINE __attribute__((noinline))
+
+constexpr int64_t kBlockTokens = kLanes;  // kKvBlockTokens
+
+MICA_INLINE int64_t padded_head(int64_t head_size) {
+  return (head_size + kLanes - 1) / kLanes * kLanes;
+}
+
+// Calls f.operator()<count>(first) for runs of kMost rows and once for the rest.
+template <int kMost, class F>
+MICA_INLINE void for_rows(int64_t rows, F f) {
+  int64_t r = 0;
+  for (; r + kMost <= rows; r += kMost) f.template operator()<kMost>(r);
+  if constexpr (kMost > 1) {
+    if (r < rows)
+      for_rows<kMost - 1>(rows - r,
+                          [&]<int kCount>(int64_t i) { f.template operator()<kCount>(r + i); });
+  }
+}
+
+MICA_INLINE const std::byte* block_keys(const AttentionTile& tile, int64_t block) {
+  return tile.keys + tile.blocks[block] * tile.block_bytes;
+}
+MICA_INLINE const std::byte* block_values(const AttentionTile& tile, int64_t block) {
+  return block_keys(tile, block) + tile.part_bytes;
+}
+
+// Asks for a part of a block, keys or values, that is read soon: blocks lie apart, so the
+// processor's own prefetching ends with each.
+MICA_INLINE void prefetch_part(const AttentionTile& tile, const std::byte* part) {
+  for (int64_t i = 0; i < tile.part_bytes; i += 64) __builtin_prefetch(part + i);
+}
+
+// Positions of [begin, end) that a token may see.
+MICA_INLINE int64_t seen_positions(const AttentionTile& tile, int64_t token, int64_t begin,
+                                   int64_t end) {
+  const int64_t seen = tile.first_position + token + 1;
+  return seen < begin ? 0 : (seen < end ? seen : end) - begin;
+}
+
+// Few rows use keys and values once, as they come from the cache.
+MICA_INLINE bool is_direct(const AttentionTile& tile) {
+  return tile.tokens * tile.heads <= kAttendRows && tile.head_size % kLanes == 0;
+}
+
+}  // namespace
+}  // namespace mica::cpu
