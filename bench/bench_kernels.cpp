@@ -12,6 +12,7 @@
 // be
 //                         read beside limit/int8/ISA (limit/float/ISA for f32, f16, bf16 weights)
 // attention/ISA/KV        tokens of 9 heads over 3 kv heads of 64 channels at some depth
+#include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cstring>
 #include <functional>
@@ -120,6 +121,27 @@ void prefill(State& state, const Setting& setting, int64_t tokens) {
   run_product(state, setting, 1536, 1536, tokens);
 }
 
+// Stores random keys and values at all positions: pages never written would all be the zero page.
+void fill_cache(Backend& backend, const KvLayer& kv, int64_t heads, int64_t positions,
+                const std::vector<int32_t>& table) {
+  constexpr int64_t kStep = 256;
+  const int64_t kv_heads = kv.layout.kv_heads, size = kv.layout.head_size;
+  std::vector<float> q(kStep * heads * size);
+  std::vector<float> k = normals(kStep * kv_heads * size);
+  const std::vector<float> v = k, cosine(kStep * size / 2, 1.0f), sine(cosine.size(), 0.0f);
+  for (int64_t begin = 0; begin < positions; begin += kStep) {
+    const int64_t count = std::min(kStep, positions - begin);
+    const BatchSegment segment{0, count, begin, table};
+    backend.rope_store_kv(
+        {.q = {q.data(), count, heads, size},
+         .k = {k.data(), count, kv_heads, size},
+         .v = {v.data(), count, kv_heads, size},
+         .rope = {{cosine.data(), count, size / 2}, {sine.data(), count, size / 2}},
+         .kv = kv,
+         .segments = {&segment, 1}});
+  }
+}
+
 // `tokens` tokens that see `depth` positions before them.
 void attention(State& state, const std::string& isa, int threads, KvType type, int64_t tokens,
                int64_t depth) {
@@ -136,6 +158,7 @@ void attention(State& state, const std::string& isa, int threads, KvType type, i
   for (int64_t i = 0; i < blocks; ++i) table[i] = static_cast<int32_t>(i);
   std::vector<float> q = normals(tokens * kHeads * kHeadSize), out(q.size());
   const BatchSegment segment{0, tokens, depth, table};
+  fill_cache(*backend, {layout, cache.data()}, kHeads, positions, table);
   for (auto _ : state) {
     backend->attention({.q = {q.data(), tokens, kHeads, kHeadSize},
                         .kv = {layout, cache.data()},

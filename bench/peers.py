@@ -11,6 +11,7 @@ models go to build-peers/, results to bench/results/.
 """
 import argparse
 import datetime
+import glob
 import json
 import os
 import platform
@@ -87,15 +88,26 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def made_from(source, pattern):
+    """`pattern` with the size and time of `source` in place of its star; files of others removed."""
+    status = os.stat(source)
+    path = pattern.replace("*", f"{status.st_size:x}-{status.st_mtime_ns:x}")
+    for old in glob.glob(pattern):
+        if old != path:
+            os.remove(old)
+    return path
+
+
 class Models:
-    """The files of the cases, made when first asked for."""
+    """The files of the cases, made when first asked for and again when what they come from changes."""
 
     def __init__(self, folder, demo, mica, llama):
         self.folder, self.demo, self.mica, self.llama = folder, demo, mica, llama
         os.makedirs(folder, exist_ok=True)
 
     def gguf(self, model):
-        path = f"{self.folder}/{model}.gguf"
+        source = self.demo if model == "smollm2" else f"{ROOT}/bench/synthetic_gguf.py"
+        path = made_from(source, f"{self.folder}/{model}.*.gguf")
         if not os.path.exists(path):
             say(f"Making {path}")
             if model == "smollm2":
@@ -108,8 +120,8 @@ class Models:
 
     def converted(self, model, kind):
         """`kind` None: the GGUF's own weights carried over; else quantized anew from the demo's."""
-        path = f"{self.folder}/{model}.{kind or 'q4_0'}.mica"
         source = self.demo if kind else self.gguf(model)
+        path = made_from(source, f"{self.folder}/{model}.{kind or 'q4_0'}.*.mica")
         if not os.path.exists(path) or os.path.getmtime(path) < os.path.getmtime(self.mica.program):
             say(f"Converting {path}")
             self.mica.convert(source, path, kind)
@@ -170,6 +182,7 @@ class CaseRun:
         self.case, self.models, self.mica, self.llama = case, models, mica, llama
         self.name = case.name
         self.peer = {0: [], 1: []}  # by flash attention
+        self.flash_attention = None  # the faster one of the first round, which goes on
         self.rates, self.shares = {}, {}  # by variant
         self.variants = [("Q4_0", None, ()), *case.variants]
         self.machine = None
@@ -178,10 +191,10 @@ class CaseRun:
         case = self.case
         if case.peer:
             gguf = self.models.gguf(case.model)
-            # Both in the first round, the faster one from then on.
-            measured = [fa for fa in (0, 1) if not self.peer[fa]] or [self.flash_attention()]
-            for fa in measured:
+            for fa in (0, 1) if self.flash_attention is None else (self.flash_attention,):
                 self.peer[fa].append(self.llama.rate(gguf, case.test, case.tokens, case.depth, fa))
+            if self.flash_attention is None:
+                self.flash_attention = max((0, 1), key=lambda fa: self.peer[fa][0])
         for variant in list(self.variants):
             name, kind, options = variant
             found = self.mica.bench(self.models.converted(case.model, kind), case, options)
@@ -197,9 +210,6 @@ class CaseRun:
                 if result["share_of_limit"] is not None:
                     self.shares.setdefault(key, []).append(result["share_of_limit"])
 
-    def flash_attention(self):
-        return max((0, 1), key=lambda fa: statistics.median(self.peer[fa] or [0]))
-
     def result(self):
         case = self.case
         found = {"name": case.name, "model": case.model, "test": case.test, "tokens": case.tokens,
@@ -209,8 +219,8 @@ class CaseRun:
                           for key, rates in self.rates.items()],
                  "wanted": {"ratio": case.ratio or None, "share": case.share or None}}
         if case.peer:
-            fa = self.flash_attention()
-            found["llama.cpp"] = {"flash_attention": fa, "tokens_per_second": summary(self.peer[fa])}
+            found["llama.cpp"] = {"flash_attention": self.flash_attention,
+                                  "tokens_per_second": summary(self.peer[self.flash_attention])}
             found["ratio"] = (found["mica"][0]["tokens_per_second"]["median"] /
                               found["llama.cpp"]["tokens_per_second"]["median"])
         elif case.batch > 1:

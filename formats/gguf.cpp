@@ -7,16 +7,13 @@
 #include "formats/gguf_config.h"
 #include "formats/gguf_file.h"
 #include "formats/gguf_tokenizer.h"
+#include "formats/invalid.h"
 #include "lib/base/error.h"
 
 namespace mica {
 namespace {
 
 constexpr uint64_t kMaxParts = 9999;
-
-[[noreturn]] void fail(const std::string& what, const std::string& reason) {
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", what, reason));
-}
 
 std::string part_suffix(uint64_t number, uint64_t count) {
   return fmt::format("-{:05}-of-{:05}.gguf", number + 1, count);
@@ -146,7 +143,7 @@ class GgufImporter : public Importer {
       for (const GgufTensor& tensor : parts[i].tensors()) {
         if (tensor.name == "rope_freqs.weight") {
           if (rope_freqs_)
-            fail(parts[i].name(), "expected one tensor 'rope_freqs.weight', found two");
+            fail_invalid(parts[i].name(), "expected one tensor 'rope_freqs.weight', found two");
           rope_freqs_ = tensor;
         } else if (is_ignorable(tensor.name)) {
           model_.notes.push_back(fmt::format("tensor '{}' is not used", tensor.name));
@@ -164,8 +161,9 @@ class GgufImporter : public Importer {
       throw Error(ErrorCode::kUnsupported, what + " has no place in the models that are supported");
     }
     if (tensor.dims[2] != 1 || tensor.dims[3] != 1) {
-      fail(what, fmt::format("expected one or two dimensions, found [{}, {}, {}, {}]",
-                             tensor.dims[3], tensor.dims[2], tensor.dims[1], tensor.dims[0]));
+      fail_invalid(what,
+                   fmt::format("expected one or two dimensions, found [{}, {}, {}, {}]",
+                               tensor.dims[3], tensor.dims[2], tensor.dims[1], tensor.dims[0]));
     }
     SourceTensor source;
     source.source_name = tensor.name;
@@ -189,7 +187,7 @@ class GgufImporter : public Importer {
       if (tensor.role == Role::kHead) config.tied_embeddings = false;
     }
     if (config.vocabulary_size == 0)
-      fail(name, "expected a tensor 'token_embd.weight', found none");
+      fail_invalid(name, "expected a tensor 'token_embd.weight', found none");
     const auto vocabulary = static_cast<uint64_t>(config.vocabulary_size);
     const std::string vocabulary_key = config.architecture + ".vocab_size";
     checked_range(file.unsigned_integer(vocabulary_key).value_or(vocabulary), vocabulary,
@@ -236,8 +234,9 @@ std::string split_stem(const std::string& path, const GgufFile& file, uint64_t c
   const uint64_t number = file.unsigned_integer("split.no").value_or(0);
   const std::string suffix = number < count ? part_suffix(number, count) : "";
   if (suffix.empty() || !path.ends_with(suffix)) {
-    fail(path, fmt::format("expected a name that ends in '{}', since the file is part {} of {}",
-                           part_suffix(number, count), number + 1, count));
+    fail_invalid(path,
+                 fmt::format("expected a name that ends in '{}', since the file is part {} of {}",
+                             part_suffix(number, count), number + 1, count));
   }
   return path.substr(0, path.size() - suffix.size());
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <fmt/format.h>
 
+#include "formats/invalid.h"
 #include "lib/base/error.h"
 
 namespace mica {
@@ -14,10 +15,6 @@ struct KnownArchitecture {
   bool permuted;
 };
 constexpr KnownArchitecture kArchitectures[] = {{"llama", true}, {"qwen2", false}};
-
-[[noreturn]] void fail(const std::string& what, const std::string& reason) {
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", what, reason));
-}
 
 [[noreturn]] void refuse(const std::string& what, const std::string& reason) {
   throw Error(ErrorCode::kUnsupported, fmt::format("{}: {}", what, reason));
@@ -36,7 +33,7 @@ class Keys {
 
   int64_t required(std::string_view name) const {
     const auto value = integer(name);
-    if (!value) fail(what(name), "expected an integer, found no such key");
+    if (!value) fail_invalid(what(name), "expected an integer, found no such key");
     return checked_cast<int64_t>(*value, what(name));
   }
   int64_t optional(std::string_view name, int64_t otherwise) const {
@@ -58,7 +55,8 @@ std::string_view read_architecture(const GgufFile& file) {
     refuse(file.what("general.type"), fmt::format("expected 'model', found '{}'", *type));
   }
   const auto name = file.string("general.architecture");
-  if (!name) fail(file.what("general.architecture"), "expected a string, found no such key");
+  if (!name)
+    fail_invalid(file.what("general.architecture"), "expected a string, found no such key");
   for (const KnownArchitecture& known : kArchitectures) {
     if (known.name == *name) return *name;
   }
@@ -72,8 +70,8 @@ std::vector<float> read_factors(const GgufFile& file, const GgufTensor& tensor, 
   if (std::string_view(tensor.type->name) != "F32" ||
       tensor.dims[0] != static_cast<uint64_t>(size / 2) ||
       tensor.data.size() != tensor.dims[0] * sizeof(float)) {
-    fail(what, fmt::format("expected {} numbers of type F32, found {} bytes of type {}", size / 2,
-                           tensor.data.size(), tensor.type->name));
+    fail_invalid(what, fmt::format("expected {} numbers of type F32, found {} bytes of type {}",
+                                   size / 2, tensor.data.size(), tensor.type->name));
   }
   std::vector<float> factors(tensor.dims[0]);
   std::memcpy(factors.data(), tensor.data.data(), tensor.data.size());
@@ -135,9 +133,9 @@ SourceConfig read_gguf_config(const GgufFile& file, const GgufTensor* rope_freqs
   config.kv_heads = keys.optional("attention.head_count_kv", config.heads);
   if (config.heads == 0 ||
       (!keys.integer("attention.key_length") && config.hidden_size % config.heads != 0)) {
-    fail(keys.what("attention.head_count"),
-         fmt::format("expected a divisor of the embedding length {}, found {}", config.hidden_size,
-                     config.heads));
+    fail_invalid(keys.what("attention.head_count"),
+                 fmt::format("expected a divisor of the embedding length {}, found {}",
+                             config.hidden_size, config.heads));
   }
   config.head_size = keys.optional("attention.key_length", config.hidden_size / config.heads);
   if (const int64_t size = keys.optional("attention.value_length", config.head_size);
@@ -157,7 +155,8 @@ SourceConfig read_gguf_config(const GgufFile& file, const GgufTensor* rope_freqs
   }
   const auto epsilon = keys.number("attention.layer_norm_rms_epsilon");
   if (!epsilon)
-    fail(keys.what("attention.layer_norm_rms_epsilon"), "expected a float, found no such key");
+    fail_invalid(keys.what("attention.layer_norm_rms_epsilon"),
+                 "expected a float, found no such key");
   config.norm_epsilon = *epsilon;
   read_rope(file, keys, rope_freqs, config);
   return config;

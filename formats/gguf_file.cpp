@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <iterator>
 
+#include "formats/invalid.h"
 #include "lib/base/error.h"
 #include "lib/base/utf8.h"
 
@@ -34,14 +35,10 @@ const ValueTypeFacts& facts(GgufValueType type) {
   return kValueTypes[static_cast<uint32_t>(type)];
 }
 
-[[noreturn]] void fail(std::string_view what, std::string_view reason) {
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", what, reason));
-}
-
 GgufValueType read_value_type(ByteReader& reader, std::string_view what) {
   const auto number = reader.read<uint32_t>();
   if (number >= std::size(kValueTypes)) {
-    fail(what, fmt::format("expected a value type of 0 to 12, found {}", number));
+    fail_invalid(what, fmt::format("expected a value type of 0 to 12, found {}", number));
   }
   return static_cast<GgufValueType>(number);
 }
@@ -54,9 +51,9 @@ std::string_view read_string(ByteReader& reader) {
 std::string_view read_name(ByteReader& reader, std::string_view what) {
   const std::string_view name = read_string(reader);
   if (name.empty() || name.size() > kMaxNameBytes) {
-    fail(what, fmt::format("expected 1 to {} bytes, found {}", kMaxNameBytes, name.size()));
+    fail_invalid(what, fmt::format("expected 1 to {} bytes, found {}", kMaxNameBytes, name.size()));
   }
-  if (find_invalid_utf8(name) != kValid) fail(what, "expected UTF-8, found other bytes");
+  if (find_invalid_utf8(name) != kValid) fail_invalid(what, "expected UTF-8, found other bytes");
   return name;
 }
 
@@ -78,7 +75,8 @@ void refuse_duplicates(const std::vector<Item>& sorted, const std::string& name,
   const auto same = std::adjacent_find(
       sorted.begin(), sorted.end(), [](const Item& a, const Item& b) { return a.name == b.name; });
   if (same != sorted.end()) {
-    fail(name, fmt::format("expected distinct {}s, found {} '{}' twice", kind, kind, same->name));
+    fail_invalid(name,
+                 fmt::format("expected distinct {}s, found {} '{}' twice", kind, kind, same->name));
   }
 }
 
@@ -104,7 +102,7 @@ GgufFile GgufFile::parse(Bytes bytes, std::string name) {
   file.name_ = std::move(name);
   ByteReader reader(bytes, file.name_);
   if (bytes.size() < 4 || as_text(reader.read_bytes(4)) != "GGUF") {
-    fail(file.name_, "expected a GGUF file, found no 'GGUF' at its start");
+    fail_invalid(file.name_, "expected a GGUF file, found no 'GGUF' at its start");
   }
   check_version(reader, file.name_);
   const auto tensor_count = reader.read<uint64_t>();
@@ -139,7 +137,7 @@ void GgufFile::parse_key(ByteReader& reader) {
   } else {
     key.element_type = read_value_type(reader, what);
     if (key.element_type == GgufValueType::kArray) {
-      fail(what, "expected an array of numbers or strings, found one of arrays");
+      fail_invalid(what, "expected an array of numbers or strings, found one of arrays");
     }
     key.count = reader.read<uint64_t>();
     // A string takes at least its length.
@@ -179,8 +177,8 @@ void GgufFile::parse_tensor(ByteReader& reader) {
                     what, type_name ? type_name : std::to_string(type)));
   }
   if (tensor.dims[0] % tensor.type->block_weights != 0) {
-    fail(what, fmt::format("expected rows of a multiple of {} weights for {}, found {}",
-                           tensor.type->block_weights, tensor.type->name, tensor.dims[0]));
+    fail_invalid(what, fmt::format("expected rows of a multiple of {} weights for {}, found {}",
+                                   tensor.type->block_weights, tensor.type->name, tensor.dims[0]));
   }
   tensors_.push_back(tensor);
 }
@@ -189,8 +187,9 @@ void GgufFile::place_tensors(Bytes bytes, uint64_t header_end,
                              const std::vector<uint64_t>& offsets) {
   const uint64_t alignment = unsigned_integer("general.alignment").value_or(kDefaultAlignment);
   if (alignment == 0 || alignment > kMaxAlignment || (alignment & (alignment - 1)) != 0) {
-    fail(what("general.alignment"),
-         fmt::format("expected a power of two up to {}, found {}", kMaxAlignment, alignment));
+    fail_invalid(
+        what("general.alignment"),
+        fmt::format("expected a power of two up to {}, found {}", kMaxAlignment, alignment));
   }
   const uint64_t data_start = checked_align_up(header_end, alignment, name_ + ": header");
   std::vector<GgufTensor> placed;  // sorted copy, for what needs an order
@@ -198,8 +197,8 @@ void GgufFile::place_tensors(Bytes bytes, uint64_t header_end,
     GgufTensor& tensor = tensors_[i];
     const std::string what = fmt::format("{}: tensor '{}'", name_, tensor.name);
     if (offsets[i] % alignment != 0) {
-      fail(what, fmt::format("expected an offset that is a multiple of {}, found {}", alignment,
-                             offsets[i]));
+      fail_invalid(what, fmt::format("expected an offset that is a multiple of {}, found {}",
+                                     alignment, offsets[i]));
     }
     uint64_t size =
         checked_mul(tensor.dims[0] / tensor.type->block_weights, tensor.type->block_bytes, what);
@@ -215,9 +214,10 @@ void GgufFile::place_tensors(Bytes bytes, uint64_t header_end,
   });
   for (size_t i = 1; i < placed.size(); ++i) {
     if (placed[i - 1].data.data() + placed[i - 1].data.size() > placed[i].data.data()) {
-      fail(name_,
-           fmt::format("expected tensors apart from each other, found '{}' and '{}' overlapping",
-                       placed[i - 1].name, placed[i].name));
+      fail_invalid(
+          name_,
+          fmt::format("expected tensors apart from each other, found '{}' and '{}' overlapping",
+                      placed[i - 1].name, placed[i].name));
     }
   }
 }
@@ -239,11 +239,12 @@ namespace {
   if (key.type == GgufValueType::kArray) {
     found = fmt::format("an array of {}", facts(key.element_type).name);
   }
-  fail(what, fmt::format("expected {}, found {}", expected, found));
+  fail_invalid(what, fmt::format("expected {}, found {}", expected, found));
 }
 
 int64_t nonnegative(int64_t value, const std::string& what) {
-  if (value < 0) fail(what, fmt::format("expected a number that is not negative, found {}", value));
+  if (value < 0)
+    fail_invalid(what, fmt::format("expected a number that is not negative, found {}", value));
   return value;
 }
 
@@ -286,7 +287,7 @@ std::optional<double> GgufFile::number(std::string_view name) const {
     fail_type(what(name), "a float", *key);
   }
   if (!std::isfinite(value))
-    fail(what(name), fmt::format("expected a finite number, found {}", value));
+    fail_invalid(what(name), fmt::format("expected a finite number, found {}", value));
   return value;
 }
 
@@ -302,7 +303,8 @@ std::optional<std::string_view> GgufFile::string(std::string_view name) const {
   if (key == nullptr) return std::nullopt;
   if (key->type != GgufValueType::kString) fail_type(what(name), "a string", *key);
   const std::string_view text = as_text(key->value);
-  if (find_invalid_utf8(text) != kValid) fail(what(name), "expected UTF-8, found other bytes");
+  if (find_invalid_utf8(text) != kValid)
+    fail_invalid(what(name), "expected UTF-8, found other bytes");
   return text;
 }
 
@@ -318,7 +320,7 @@ std::optional<std::vector<std::string_view>> GgufFile::strings(std::string_view 
   for (uint64_t i = 0; i < key->count; ++i) {
     elements.push_back(read_string(reader));
     if (find_invalid_utf8(elements.back()) != kValid) {
-      fail(what(name), fmt::format("expected UTF-8, found other bytes in element {}", i));
+      fail_invalid(what(name), fmt::format("expected UTF-8, found other bytes in element {}", i));
     }
   }
   return elements;

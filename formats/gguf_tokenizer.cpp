@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "formats/invalid.h"
 #include "lib/base/error.h"
 
 namespace mica {
@@ -258,7 +259,7 @@ class Reader {
   }
 
   [[noreturn]] void fail(std::string_view key, const std::string& reason) const {
-    throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", file_.what(key), reason));
+    fail_invalid(file_.what(key), reason);
   }
 
   const GgufFile& file_;

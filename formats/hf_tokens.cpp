@@ -4,15 +4,11 @@
 #include <fmt/format.h>
 #include <optional>
 
-#include "lib/base/error.h"
+#include "formats/invalid.h"
 #include "lib/base/utf8.h"
 
 namespace mica {
 namespace {
-
-[[noreturn]] void fail(const std::string& what, const std::string& reason) {
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", what, reason));
-}
 
 class TokensReader {
  public:
@@ -50,8 +46,8 @@ class TokensReader {
   void check_id(const Json& id, const std::string& what) const {
     const int64_t value = id.as_integer(what);
     if (value < 0 || value >= vocabulary_size_) {
-      fail(what, fmt::format("expected a token below the vocabulary size of {}, found {}",
-                             vocabulary_size_, value));
+      fail_invalid(what, fmt::format("expected a token below the vocabulary size of {}, found {}",
+                                     vocabulary_size_, value));
     }
   }
 
@@ -151,7 +147,7 @@ class TokensReader {
   void read_chat_template() {
     if (const auto text = texts_.find("chat_template.jinja"); text != texts_.end()) {
       if (find_invalid_utf8(text->second) != kValid) {
-        fail(what("chat_template.jinja"), "expected UTF-8, found other bytes");
+        fail_invalid(what("chat_template.jinja"), "expected UTF-8, found other bytes");
       }
       result_.chat_template = text->second;
       result_.chat_template_source = "chat_template.jinja";

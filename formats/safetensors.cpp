@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 
+#include "formats/invalid.h"
 #include "lib/base/error.h"
 #include "lib/base/json.h"
 
@@ -22,10 +23,6 @@ constexpr ElementType kElementTypes[] = {
     {"F32", 4},  {"I64", 8}, {"U64", 8}, {"F64", 8},     {"C64", 8},
 };
 
-[[noreturn]] void fail(const std::string& what, const std::string& reason) {
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", what, reason));
-}
-
 uint64_t element_bytes(const std::string& type, const std::string& what) {
   for (const ElementType& known : kElementTypes) {
     if (known.name == type) return known.bytes;
@@ -38,7 +35,8 @@ uint64_t element_bytes(const std::string& type, const std::string& what) {
 uint64_t size_number(const Json& json, const std::string& what) {
   const int64_t value = json.as_integer(what);
   if (value < 0 || !json.is_integer()) {
-    fail(what, fmt::format("expected a whole number that is not negative, found {}", json.dump()));
+    fail_invalid(
+        what, fmt::format("expected a whole number that is not negative, found {}", json.dump()));
   }
   return static_cast<uint64_t>(value);
 }
@@ -50,7 +48,8 @@ struct Extent {
 
 Extent read_extent(const Json& offsets, const std::string& what) {
   const Json::Array& pair = offsets.as_array(what);
-  if (pair.size() != 2) fail(what, fmt::format("expected two numbers, found {}", pair.size()));
+  if (pair.size() != 2)
+    fail_invalid(what, fmt::format("expected two numbers, found {}", pair.size()));
   return {size_number(pair[0], what), size_number(pair[1], what)};
 }
 
@@ -69,8 +68,9 @@ SafeTensor read_tensor(const Json::Member& member, Bytes data, const std::string
   }
   const Extent extent = read_extent(record["data_offsets"], what + ": data_offsets");
   if (extent.end < extent.begin || extent.end - extent.begin != size) {
-    fail(what, fmt::format("expected {} bytes by dtype and shape, found data_offsets [{}, {}]",
-                           size, extent.begin, extent.end));
+    fail_invalid(
+        what, fmt::format("expected {} bytes by dtype and shape, found data_offsets [{}, {}]", size,
+                          extent.begin, extent.end));
   }
   tensor.data = checked_slice(data, extent.begin, size, what + ": data_offsets");
   return tensor;
@@ -81,15 +81,16 @@ void check_coverage(const std::vector<SafeTensor>& tensors, Bytes data, const st
   const std::byte* covered = data.data();
   for (const SafeTensor& tensor : tensors) {
     if (tensor.data.data() != covered) {
-      fail(fmt::format("{}: tensor '{}'", file, tensor.name),
-           fmt::format("expected to begin at byte {}, where the tensor before it ends, found {}",
-                       covered - data.data(), tensor.data.data() - data.data()));
+      fail_invalid(
+          fmt::format("{}: tensor '{}'", file, tensor.name),
+          fmt::format("expected to begin at byte {}, where the tensor before it ends, found {}",
+                      covered - data.data(), tensor.data.data() - data.data()));
     }
     covered += tensor.data.size();
   }
   if (covered != data.data() + data.size()) {
-    fail(file, fmt::format("expected {} bytes of tensors, found {} bytes", covered - data.data(),
-                           data.size()));
+    fail_invalid(file, fmt::format("expected {} bytes of tensors, found {} bytes",
+                                   covered - data.data(), data.size()));
   }
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "formats/invalid.h"
 #include "lib/base/checked.h"
 #include "lib/base/error.h"
 
@@ -18,19 +19,15 @@ constexpr int64_t kMaxHeadSize = 1 << 12;
 constexpr int64_t kMaxVocabulary = 1 << 24;
 constexpr int64_t kMaxContext = 1 << 24;
 
-[[noreturn]] void fail(const std::string& what, const std::string& reason) {
-  throw Error(ErrorCode::kInvalidFile, fmt::format("{}: {}", what, reason));
-}
-
 void check_range(int64_t value, int64_t high, const std::string& source, const char* name) {
   if (value < 1 || value > high) {
-    fail(source, fmt::format("{}: expected 1 to {}, found {}", name, high, value));
+    fail_invalid(source, fmt::format("{}: expected 1 to {}, found {}", name, high, value));
   }
 }
 
 void check_positive(double value, const std::string& source, const char* name) {
   if (!(value > 0) || !std::isfinite(value)) {
-    fail(source, fmt::format("{}: expected a positive number, found {}", name, value));
+    fail_invalid(source, fmt::format("{}: expected a positive number, found {}", name, value));
   }
 }
 
@@ -48,10 +45,10 @@ void check_rope(const SourceConfig& config, const std::string& source) {
     check_positive(config.rope_low_frequency_factor, source,
                    "low_freq_factor of the rotary scaling");
     if (!(config.rope_high_frequency_factor > config.rope_low_frequency_factor)) {
-      fail(source,
-           fmt::format("high_freq_factor of the rotary scaling: expected more than "
-                       "low_freq_factor, which is {}, found {}",
-                       config.rope_low_frequency_factor, config.rope_high_frequency_factor));
+      fail_invalid(
+          source, fmt::format("high_freq_factor of the rotary scaling: expected more than "
+                              "low_freq_factor, which is {}, found {}",
+                              config.rope_low_frequency_factor, config.rope_high_frequency_factor));
     }
     check_range(config.rope_original_context_length, kMaxContext, source,
                 "original context length of the rotary scaling");
@@ -111,8 +108,8 @@ class Inventory {
   Inventory(const std::vector<SourceTensor>& tensors, const std::string& source) : source_(source) {
     for (const SourceTensor& tensor : tensors) {
       if (!tensors_.emplace(std::pair(tensor.role, tensor.layer), &tensor).second) {
-        fail(what(tensor), fmt::format("expected one tensor for {}, found two",
-                                       tensor_name(tensor.role, tensor.layer)));
+        fail_invalid(what(tensor), fmt::format("expected one tensor for {}, found two",
+                                               tensor_name(tensor.role, tensor.layer)));
       }
     }
   }
@@ -122,14 +119,14 @@ class Inventory {
   void strike_out(const ExpectedTensor& expected, int layer) {
     const auto at = tensors_.find({expected.role, layer});
     if (at == tensors_.end()) {
-      fail(source_,
-           fmt::format("expected a tensor for {}, found none", tensor_name(expected.role, layer)));
+      fail_invalid(source_, fmt::format("expected a tensor for {}, found none",
+                                        tensor_name(expected.role, layer)));
     }
     const SourceTensor& tensor = *at->second;
     if (Shape{tensor.rows, tensor.cols} != expected.shape) {
-      fail(what(tensor),
-           fmt::format("expected [{}, {}] by the configuration, file has [{}, {}]",
-                       expected.shape.rows, expected.shape.cols, tensor.rows, tensor.cols));
+      fail_invalid(what(tensor),
+                   fmt::format("expected [{}, {}] by the configuration, file has [{}, {}]",
+                               expected.shape.rows, expected.shape.cols, tensor.rows, tensor.cols));
     }
     tensors_.erase(at);
   }
@@ -138,8 +135,9 @@ class Inventory {
     if (tensors_.empty()) return;
     const SourceTensor& tensor = *tensors_.begin()->second;
     if (tensor.layer >= config.layers) {
-      fail(what(tensor), fmt::format("expected {} layers by the configuration, found layer {}",
-                                     config.layers, tensor.layer));
+      fail_invalid(what(tensor),
+                   fmt::format("expected {} layers by the configuration, found layer {}",
+                               config.layers, tensor.layer));
     }
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("{}: {} is not part of a model of architecture '{}'", what(tensor),
@@ -194,11 +192,13 @@ void check_config(const SourceConfig& config, const std::string& source) {
   check_range(config.heads, kMaxWidth / config.head_size, source, "number of heads");
   check_range(config.kv_heads, config.heads, source, "number of key and value heads");
   if (config.heads % config.kv_heads != 0) {
-    fail(source, fmt::format("number of key and value heads: expected a divisor of {}, found {}",
+    fail_invalid(source,
+                 fmt::format("number of key and value heads: expected a divisor of {}, found {}",
                              config.heads, config.kv_heads));
   }
   if (config.head_size % 2 != 0) {
-    fail(source, fmt::format("head size: expected an even number, found {}", config.head_size));
+    fail_invalid(source,
+                 fmt::format("head size: expected an even number, found {}", config.head_size));
   }
   check_range(config.vocabulary_size, kMaxVocabulary, source, "vocabulary size");
   check_range(config.context_length, kMaxContext, source, "context length");

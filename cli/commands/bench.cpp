@@ -121,11 +121,17 @@ class LiveTable {
   }
 
  private:
-  std::string state(const Json& progress) const {
+  // The time left is foretold by how fast the present phase goes.
+  std::string state(const Json& progress) {
+    const std::string& doing = progress["doing"].as_string();
+    if (doing != phase_) {
+      phase_ = doing;
+      since_ = Stopwatch();
+    }
     const auto done = static_cast<double>(progress["done"].as_integer());
     const auto total = static_cast<double>(progress["total"].as_integer());
-    const double seconds = start_.seconds();
-    std::string line = progress["doing"].as_string();
+    const double seconds = since_.seconds();
+    std::string line = doing;
     if (total > 1) line += fmt::format(" {:.0f} %", 100 * done / total);
     if (done > 0) line += fmt::format(", {} left", human_seconds(seconds * (total / done - 1)));
     return line;
@@ -137,7 +143,8 @@ class LiveTable {
 
   bool enabled_;
   size_t shown_ = 0;  // lines
-  Stopwatch start_, last_;
+  std::string phase_;
+  Stopwatch since_, last_;  // the phase began, and a table was shown
 };
 
 mica_numbers view(const Numbers& numbers) {
