@@ -103,6 +103,7 @@ struct MicaWriter::State {
   Bytes tokenizer;
   FileHeader header;
 
+  int descriptor = -1;
   std::optional<OutputFile> out;
   size_t next = 0;  // tensor being written, or to be written next
   bool in_tensor = false;
@@ -148,17 +149,23 @@ void MicaWriter::State::plan() {
 
 void MicaWriter::State::start() {
   if (out) return;
-  out.emplace(path);
+  if (descriptor < 0) {
+    out.emplace(path);
+  } else {
+    out.emplace(descriptor, path);
+  }
   out->pad_to(header.tokenizer.offset);  // header and directory come last
   out->write(tokenizer);
 }
 
-MicaWriter::MicaWriter(std::string path, std::vector<TensorSpec> specs, Bytes tokenizer_image)
+MicaWriter::MicaWriter(std::string path, std::vector<TensorSpec> specs, Bytes tokenizer_image,
+                       int descriptor)
     : state_(std::make_unique<State>()) {
   State& s = *state_;
   s.path = std::move(path);
   s.specs = std::move(specs);
   s.tokenizer = tokenizer_image;
+  s.descriptor = descriptor;
   for (const TensorSpec& spec : s.specs) check_spec(spec, s.path);
   std::sort(s.specs.begin(), s.specs.end(),
             [](const TensorSpec& a, const TensorSpec& b) { return file_order(a) < file_order(b); });

@@ -27,7 +27,10 @@ class MicaWriter {
  public:
   // Plans the file; `specs` in any order. Throws Error(kUsage) on duplicates and on specs that
   // cannot be. `tokenizer_image` stays the caller's and must live until finish() has returned.
-  MicaWriter(std::string path, std::vector<TensorSpec> specs, Bytes tokenizer_image);
+  // With a `descriptor` of the caller's, an empty file, that is written instead and `path` is only
+  // its name in error sentences.
+  MicaWriter(std::string path, std::vector<TensorSpec> specs, Bytes tokenizer_image,
+             int descriptor = -1);
   ~MicaWriter();
 
   // Specs in the order of the file, which is the order write_tensor expects.

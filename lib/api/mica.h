@@ -223,7 +223,7 @@ void mica_bench_options_init(mica_bench_options* options);
  * MICA_INTERRUPTED. */
 typedef int (*mica_bench_callback)(void* user, const char* json, size_t size);
 /* Rates beside the machine's limits, on engines with these options but for the threads; `path` is
- * NULL for a synthetic model, which takes no more disk than its memory and leaves none.
+ * NULL for a synthetic model, which lies in memory and takes no disk.
  * json: machine, model, limits, limits_by_threads, results. */
 mica_status mica_bench(const mica_engine_options* engine, const char* path,
                        const mica_bench_options* options, mica_bench_callback callback, void* user,

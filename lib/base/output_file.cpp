@@ -74,9 +74,15 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   }
 }
 
+OutputFile::OutputFile(int descriptor, std::string name)
+    : path_(std::move(name)), descriptor_(descriptor) {
+  buffer_.reserve(kBufferBytes);
+}
+
 OutputFile::~OutputFile() {
+  if (temporary_path_.empty()) return;
   if (descriptor_ >= 0) close(descriptor_);
-  if (!temporary_path_.empty()) unlink(temporary_path_.c_str());
+  unlink(temporary_path_.c_str());
 }
 
 // All bytes pass through the buffer: a system call that met a cut mapping would say "Bad address",
@@ -112,6 +118,10 @@ void OutputFile::pad_to(uint64_t offset) {
 
 void OutputFile::commit() {
   flush();
+  if (temporary_path_.empty()) {
+    descriptor_ = -1;
+    return;
+  }
   if (fsync(descriptor_) != 0) fail(path_, "sync", errno);
   const int descriptor = std::exchange(descriptor_, -1);
   if (close(descriptor) != 0) fail(path_, "close", errno);

@@ -15,6 +15,9 @@ namespace mica {
 class OutputFile {
  public:
   explicit OutputFile(std::string path);
+  // An empty file that the caller has open for writing, and closes: commit() writes what is left.
+  // `name` is for error sentences.
+  OutputFile(int descriptor, std::string name);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -29,7 +32,7 @@ class OutputFile {
   void flush();
 
   std::string path_;
-  std::string temporary_path_;
+  std::string temporary_path_;  // empty: the caller's file, or committed
   std::string buffer_;
   uint64_t size_ = 0;
   int descriptor_ = -1;

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <fmt/format.h>
 #include <random>
+#include <sys/mman.h>
+#include <system_error>
+#include <unistd.h>
 
 #include "formats/writer.h"
 #include "lib/base/error.h"
@@ -17,8 +18,6 @@
 
 namespace mica {
 namespace {
-
-namespace fs = std::filesystem;
 
 struct Shape {
   const char* size;
@@ -118,42 +117,24 @@ std::vector<std::byte> ones(uint64_t count) {
   return bytes;
 }
 
-// A folder of our own, removed with what is in it.
-class ScratchFolder {
+// A file without a name: gone with its last descriptor and mapping, however the process ends.
+class MemoryFile {
  public:
-  explicit ScratchFolder(uint64_t bytes) {
-    std::string pattern = (choose(bytes) / "mica-synthetic-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) {
-      throw Error(ErrorCode::kRuntime,
-                  fmt::format("{}: cannot make a folder: {}", pattern, std::strerror(errno)));
-    }
-    path_ = pattern;
+  MemoryFile() : descriptor_(memfd_create("mica-synthetic", MFD_CLOEXEC)) {
+    if (descriptor_ >= 0) return;
+    throw Error(ErrorCode::kRuntime,
+                fmt::format("synthetic model: cannot make a file in memory: {}",
+                            std::generic_category().message(errno)));
   }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  ~ScratchFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  std::string file() const { return (path_ / "model.mica").string(); }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  ~MemoryFile() { close(descriptor_); }
+
+  int descriptor() const { return descriptor_; }
+  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
 
  private:
-  static uint64_t free_bytes(const fs::path& folder) {
-    std::error_code error;
-    const fs::space_info space = fs::space(folder, error);
-    return error ? 0 : space.available;
-  }
-  // In memory nothing is written to a disk meanwhile.
-  static fs::path choose(uint64_t bytes) {
-    const fs::path memory = "/dev/shm", disk = fs::temp_directory_path();
-    if (free_bytes(memory) > bytes) return memory;
-    if (free_bytes(disk) > bytes) return disk;
-    throw Error(ErrorCode::kDoesNotFit,
-                fmt::format("{}: a synthetic model: expected {} MiB of free space, found {} MiB",
-                            disk.string(), bytes >> 20, free_bytes(disk) >> 20));
-  }
-
-  fs::path path_;
+  int descriptor_;
 };
 
 void write_tensors(MicaWriter& writer, const Progress& progress) {
@@ -205,11 +186,11 @@ MicaFile make_synthetic_model(std::string_view size, std::string_view quant,
                 fmt::format("{} with {} weights: expected {} MiB of memory, found {} MiB available",
                             shape.name, quant, bytes >> 20, available >> 20));
   }
-  const ScratchFolder folder(bytes);
-  MicaWriter writer(folder.file(), specs, {});
+  const MemoryFile memory;
+  MicaWriter writer("synthetic model", specs, {}, memory.descriptor());
   write_tensors(writer, progress);
   writer.finish(metadata_of(shape));
-  return MicaFile::open(folder.file());
+  return MicaFile::open(memory.path());
 }
 
 }  // namespace mica

@@ -1,7 +1,6 @@
 // Models of well-known shapes with random weights: for measuring speed without a download.
 //
-// The file has a name only while it is written, in /dev/shm where there is room, else in the folder
-// for temporary files; it is gone when the result is.
+// The file lies in memory and never has a name; it is gone when the result is, or the process.
 #pragma once
 
 #include <string_view>
@@ -13,7 +12,7 @@ namespace mica {
 
 // `size`: "1b", "3b", "8b" (Llama 3.2 1B, 3.2 3B, 3.1 8B). `quant`: the type of the layers'
 // matrices; embedding and head are q8g32 where that is a quantized type, as conversions have it.
-// Throws Error(kUsage) for names not known, Error(kDoesNotFit) when memory or disk cannot hold the
+// Throws Error(kUsage) for names not known, Error(kDoesNotFit) when memory cannot hold the
 // file, Error(kInterrupted) when `progress` (bytes) returns false.
 MicaFile make_synthetic_model(std::string_view size, std::string_view quant,
                               const Progress& progress);

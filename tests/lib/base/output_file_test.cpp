@@ -1,9 +1,11 @@
 #include "lib/base/output_file.h"
 
+#include <algorithm>
 #include <doctest/doctest.h>
 #include <filesystem>
 #include <random>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -116,6 +118,23 @@ TEST_CASE("commit replaces the old file at once") {
   CHECK_THROWS_AS(file.write(as_bytes("more")), Error);
   CHECK_THROWS_AS(file.commit(), Error);
   CHECK(folder.get("out") == "new");
+}
+
+TEST_CASE("a file that the caller has open is written in place and stays open") {
+  const int descriptor = memfd_create("test", MFD_CLOEXEC);
+  REQUIRE(descriptor >= 0);
+  {
+    OutputFile file(descriptor, "nameless");
+    file.write(as_bytes("hello world"));
+    file.write_at(0, as_bytes("J"));
+    file.commit();
+    CHECK(error_of([&] { file.write(as_bytes("!")); }).message().find("nameless: ") == 0);
+  }
+  { OutputFile dropped(descriptor, "nameless"); }
+  std::string text(20, '\0');
+  text.resize(std::max<ssize_t>(pread(descriptor, text.data(), text.size(), 0), 0));
+  CHECK(text == "Jello world");
+  close(descriptor);
 }
 
 TEST_CASE("a name without a folder is a file of the working directory") {
