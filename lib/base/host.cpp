@@ -306,6 +306,17 @@ HostFacts read_host_facts(const std::string& root) {
   return facts;
 }
 
+ThreadChoice usable_threads(const HostFacts& host) {
+  ThreadChoice usable{host.affinity_cpus,
+                      fmt::format("{} processors in the affinity mask", host.affinity_cpus)};
+  const double quota = std::max(std::floor(host.cgroup_cpus), 1.0);
+  if (host.cgroup_cpus > 0 && quota < usable.threads) {
+    usable = {static_cast<int>(quota),
+              fmt::format("a cgroup quota of {:.4g} processors", host.cgroup_cpus)};
+  }
+  return usable;
+}
+
 ThreadChoice choose_threads(const HostFacts& host, int requested) {
   if (requested != 0) {
     return {require_threads("threads", requested, fmt::to_string(requested)), "asked for"};
@@ -324,11 +335,8 @@ ThreadChoice choose_threads(const HostFacts& host, int requested) {
     threads = std::max(threads, 1);
     if (threads < choice.threads) choice = {threads, std::move(reason)};
   };
-  cap(host.affinity_cpus, fmt::format("{} processors in the affinity mask", host.affinity_cpus));
-  if (host.cgroup_cpus > 0) {
-    cap(static_cast<int>(std::min<double>(std::floor(host.cgroup_cpus), kMaxThreads)),
-        fmt::format("a cgroup quota of {:.4g} processors", host.cgroup_cpus));
-  }
+  const ThreadChoice usable = usable_threads(host);
+  cap(usable.threads, usable.reason);
   if (host.slurm_cpus > 0) {
     cap(host.slurm_cpus, fmt::format("SLURM_CPUS_PER_TASK={}", host.slurm_cpus));
   }

@@ -29,6 +29,9 @@ struct HostFacts {
 // `root` stands in front of /proc and /sys (tests give a folder of their own).
 HostFacts read_host_facts(const std::string& root = "");
 
+// How many threads can run at the same time: min(affinity, quota), at least one.
+ThreadChoice usable_threads(const HostFacts& host);
+
 // The rule of the README: `requested` (0: not given) > MICA_THREADS > min(affinity, quota, Slurm,
 // OMP_NUM_THREADS), then physical cores. Throws Error(kUsage) for numbers that make no sense
 // (below 0, above kMaxThreads, MICA_THREADS that is no number).

@@ -50,9 +50,8 @@ Decoder::Decoder(Backend& backend, const ModelConfig& config, const ModelWeights
       weights_(weights),
       inverse_frequencies_(rope_inverse_frequencies(config.rope)),
       memory_(backend.allocate(scratch_bytes(config, limits))) {
-  const uint64_t held_before = backend.reserve({});
-  const uint64_t held = backend.reserve(step_limits(config, limits));
-  reserved_bytes_ = place(scratch_, memory_->data(), config, limits) + held - held_before;
+  reserved_bytes_ = place(scratch_, memory_->data(), config, limits) +
+                    backend.reserve(step_limits(config, limits));
 }
 
 uint64_t Decoder::scratch_bytes(const ModelConfig& config, const DecoderLimits& limits) {

@@ -32,7 +32,8 @@ class Decoder {
           const DecoderLimits& limits);
 
   static uint64_t scratch_bytes(const ModelConfig& config, const DecoderLimits& limits);
-  // What was taken when it was made: scratch_bytes and what the backend added to its own.
+  // Memory that its steps may come to use: scratch_bytes and all that the backend holds, for others
+  // too.
   uint64_t reserved_bytes() const { return reserved_bytes_; }
 
   // Runs ids [T] through all layers; their keys and values are stored in `kv` where `segments`,

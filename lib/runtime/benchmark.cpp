@@ -1,44 +1,47 @@
 #include "lib/runtime/benchmark.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <deque>
 #include <fmt/format.h>
 
 #include "backends/cpu/cpu_backend.h"
 #include "backends/cpu/machine_limits.h"
 #include "lib/base/error.h"
+#include "lib/base/stopwatch.h"
 #include "lib/model/architecture.h"
+#include "lib/runtime/benchmark_cases.h"
 #include "lib/runtime/benchmark_rig.h"
 #include "quant/weight_type.h"
 
 namespace mica {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr uint64_t kReadBufferBytes = 512 << 20;    // far beyond caches
 constexpr uint64_t kPrivateCacheBytes = 256 << 10;  // of a thread: in the second level anywhere
 constexpr double kTickSeconds = 0.5;
 constexpr int64_t kMaxRepetitions = 1000;
 constexpr int64_t kMaxBatch = 256;
 
-void require_range(const char* what, int64_t value, int64_t low, int64_t high,
+void require_range(std::string_view what, int64_t value, int64_t low, int64_t high,
                    const std::string& why = "") {
   if (value >= low && value <= high) return;
   throw Error(ErrorCode::kUsage, fmt::format("benchmark {}: expected {} .. {}{}, found {}", what,
                                              low, high, why, value));
 }
 
-void check_threads(const HostFacts& host, const std::vector<int>& threads) {
-  int most = host.affinity_cpus;
-  std::string why = fmt::format(" ({} processors in the affinity mask)", most);
-  if (host.cgroup_cpus > 0 && host.cgroup_cpus < most) {
-    most = std::max(1, static_cast<int>(host.cgroup_cpus));
-    why = fmt::format(" (a cgroup quota of {:.4g} processors)", host.cgroup_cpus);
+// More threads than can run at once would measure contention.
+std::vector<ThreadChoice> choose_each(const HostFacts& host, const std::vector<int>& requested) {
+  const ThreadChoice usable = usable_threads(host);
+  const std::string why = fmt::format(" ({})", usable.reason);
+  std::vector<ThreadChoice> chosen;
+  for (const int count : requested) {
+    require_range("threads", count, 1, usable.threads, why);
+    chosen.push_back(choose_threads(host, count));
   }
-  for (const int count : threads) require_range("threads", count, 1, most, why);
+  if (!requested.empty()) return chosen;
+  chosen.push_back(choose_threads(host, 0));
+  const ThreadChoice& only = chosen.front();
+  require_range(fmt::format("threads ({})", only.reason), only.threads, 1, usable.threads, why);
+  return chosen;
 }
 
 void check_options(const BenchmarkOptions& options, const ModelConfig& config) {
@@ -52,28 +55,6 @@ void check_options(const BenchmarkOptions& options, const ModelConfig& config) {
   for (const int64_t batch : options.batches) require_range("batch", batch, 1, kMaxBatch);
   require_range("generated tokens", options.generated, 0, config.context_length, why);
   require_range("repetitions", options.repetitions, 1, kMaxRepetitions);
-}
-
-// Bytes of weights that products read, and the numbers of weights.
-struct WeightCounts {
-  uint64_t bytes = 0;
-  double linears = 0;
-  double head = 0;
-};
-
-WeightCounts count_weights(const ModelWeights& weights) {
-  WeightCounts counts;
-  const auto count = [&](const Weight& w) {
-    counts.bytes += tensor_bytes(w.dtype, w.rows, w.cols, "benchmark");
-    return static_cast<double>(w.rows) * static_cast<double>(w.cols);
-  };
-  for (const LayerWeights& w : weights.layers) {
-    for (const Weight* weight : {&w.q, &w.k, &w.v, &w.attn_out, &w.gate, &w.up, &w.down}) {
-      counts.linears += count(*weight);
-    }
-  }
-  counts.head = count(weights.head);
-  return counts;
 }
 
 int64_t largest(const std::vector<int64_t>& values) {
@@ -93,7 +74,6 @@ class Benchmark {
   };
 
   void describe_model();
-  void add_cases(int threads);
   void make_rigs();
   void fill();
   void measure_limits(size_t rig);
@@ -112,7 +92,6 @@ class Benchmark {
   const HostFacts host_ = read_host_facts();
   ModelConfig config_;
   ModelWeights weights_;
-  WeightCounts counts_;
   RigLimits rig_limits_;
   AlignedBuffer buffer_;
   std::deque<BenchmarkRig> rigs_;  // one for each number of threads
@@ -121,7 +100,7 @@ class Benchmark {
 
   std::string doing_;
   uint64_t done_ = 0, total_ = 0;
-  Clock::time_point last_tick_ = Clock::now();
+  Stopwatch since_tick_;
 };
 
 Benchmark::Benchmark(const MicaFile& file, const BenchmarkOptions& options,
@@ -130,10 +109,8 @@ Benchmark::Benchmark(const MicaFile& file, const BenchmarkOptions& options,
       options_(options),
       progress_(progress),
       config_(parse_model_config(file.metadata()["model"], file.path())),
-      weights_(bind_weights(file, config_, find_architecture(config_.architecture, file.path()))),
-      counts_(count_weights(weights_)) {
+      weights_(bind_weights(file, config_, find_architecture(config_.architecture, file.path()))) {
   check_options(options, config_);
-  check_threads(host_, options.threads);
   const int64_t tokens = std::max(largest(options.prompts), options.generated);
   const bool decodes = options.generated > 0;
   rig_limits_ = {.positions = std::max<int64_t>(1, largest(options.depths) + tokens),
@@ -147,68 +124,25 @@ void Benchmark::describe_model() {
   result_.isa = choose_engine_isa(options_.engine.isa);
   result_.model = config_.name;
   result_.weights = dtype_name(weights_.layers.front().gate.dtype);
-  result_.weight_bytes = counts_.bytes;
+  const WeightCounts counts = count_weights(weights_);
+  result_.weight_bytes = static_cast<uint64_t>(counts.linear_bytes + counts.head_bytes);
   result_.kv = options_.kv;
-  std::vector<int> threads = options_.threads;
-  if (threads.empty()) threads.push_back(0);
-  for (const int count : threads) {
-    result_.limits.push_back({.threads = choose_threads(host_, count)});
-    add_cases(result_.limits.back().threads.threads);
-  }
-}
-
-void Benchmark::add_cases(int threads) {
-  const KvLayout layout{options_.kv, config_.kv_heads, config_.head_size};
-  const double position_bytes = static_cast<double>(layout.block_bytes() * config_.layers) / 16;
-  const double weight_bytes = static_cast<double>(counts_.bytes);
-  const bool integer = weights_.layers.front().gate.dtype.layout == TensorLayout::kPanels &&
-                       options_.engine.activations == Activations::kInt8;
-  BenchmarkCase c{.threads = threads};
-  for (const int64_t depth : options_.depths) {
-    c.depth = depth;
-    for (const int64_t tokens : options_.prompts) {
-      if (tokens == 0) continue;
-      const auto steps = static_cast<double>((tokens - 1) / BenchmarkRig::kStepTokens + 1);
-      c.test = BenchmarkTest::kPrefill;
-      c.tokens = tokens;
-      c.batch = 1;
-      c.limit = integer ? BenchmarkLimit::kInt8 : BenchmarkLimit::kFma;
-      c.bytes_per_token = weight_bytes * steps / static_cast<double>(tokens);
-      c.operations_per_token = 2 * counts_.linears;
-      result_.cases.push_back(c);
-    }
-    if (options_.generated == 0) continue;
-    for (const int64_t batch : options_.batches) {
-      const double seen = static_cast<double>(depth) + (options_.generated + 1) / 2.0;
-      c.test = BenchmarkTest::kDecode;
-      c.tokens = options_.generated;
-      c.batch = batch;
-      c.limit = BenchmarkLimit::kRead;
-      c.bytes_per_token = weight_bytes / static_cast<double>(batch) + seen * position_bytes;
-      c.operations_per_token = 2 * (counts_.linears + counts_.head);
-      result_.cases.push_back(c);
+  for (const ThreadChoice& choice : choose_each(host_, options_.threads)) {
+    result_.limits.push_back({.threads = choice});
+    for (BenchmarkCase& c : benchmark_cases(options_, config_, weights_, choice.threads)) {
+      result_.cases.push_back(std::move(c));
     }
   }
 }
 
 void Benchmark::make_rigs() {
-  const uint64_t available = host_.memory_available_bytes;
-  const uint64_t engines = result_.limits.size();
-  uint64_t buffer = kReadBufferBytes;
-  if (available > 0) buffer = std::clamp<uint64_t>(available / 4 >> 20 << 20, 1 << 20, buffer);
-  const uint64_t bytes = engines * BenchmarkRig::bytes_of(config_, rig_limits_) + buffer;
-  if (available > 0 && bytes > available) {
-    throw Error(ErrorCode::kDoesNotFit,
-                fmt::format("benchmark: {} sequences of {} tokens{}: expected {} MiB of memory for "
-                            "keys, values and intermediate results, found {} MiB available",
-                            rig_limits_.sequences, rig_limits_.positions,
-                            engines > 1 ? fmt::format(" on {} engines", engines) : "", bytes >> 20,
-                            available >> 20));
-  }
+  const uint64_t buffer = read_buffer_bytes(host_.memory_available_bytes);
+  uint64_t reserved = buffer;
   for (const MachineLimits& limits : result_.limits) {
     EngineOptions options = options_.engine;
     options.threads = limits.threads.threads;
-    rigs_.emplace_back(file_, config_, weights_, options, rig_limits_);
+    rigs_.emplace_back(file_, config_, weights_, options, rig_limits_, reserved);
+    reserved += rigs_.back().reserved_bytes();
   }
   samples_.resize(rigs_.size());
   tick("preparing", 0, 1);
@@ -264,9 +198,11 @@ void Benchmark::measure_limits(size_t index) {
     return median(values);
   };
   const double threads = limits.threads.threads;
-  limits.read = sample(samples.read, read_rate(rig, kReadBufferBytes));
+  if (buffer_.bytes() >= kLeastDramBytes) {
+    limits.read = sample(samples.read, read_rate(rig, static_cast<double>(buffer_.bytes())));
+  }
   limits.read_at_model_size =
-      sample(samples.read_at_model_size, read_rate(rig, static_cast<double>(counts_.bytes)));
+      sample(samples.read_at_model_size, read_rate(rig, static_cast<double>(result_.weight_bytes)));
   limits.read_from_cache =
       sample(samples.read_from_cache, read_rate(rig, threads * kPrivateCacheBytes));
   limits.int8 = sample(samples.int8, peak_rate(rig, cpu::int8_peak(result_.isa)));
@@ -341,14 +277,13 @@ void Benchmark::tick(std::string_view doing, uint64_t done, uint64_t total) {
   doing_ = doing;
   done_ = done;
   total_ = total;
-  last_tick_ = Clock::now();
+  since_tick_ = Stopwatch();
   if (!progress_ || progress_(result_, doing, done, total)) return;
   throw Error(ErrorCode::kInterrupted, "benchmark interrupted");
 }
 
 void Benchmark::tick_sometimes() {
-  const std::chrono::duration<double> since = Clock::now() - last_tick_;
-  if (since.count() >= kTickSeconds) tick(doing_, done_, total_);
+  if (since_tick_.seconds() >= kTickSeconds) tick(doing_, done_, total_);
 }
 
 }  // namespace

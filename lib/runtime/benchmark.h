@@ -19,7 +19,7 @@ namespace mica {
 
 struct BenchmarkOptions {
   EngineOptions engine;      // but for its threads
-  std::vector<int> threads;  // each at most what this process may use; empty: choose_threads
+  std::vector<int> threads;  // each at most usable_threads; empty: choose_threads
   KvType kv = KvType::kF16;
   std::vector<int64_t> prompts = {512};  // tokens of a prefill; 0: none
   std::vector<int64_t> depths = {0};     // tokens held before a case begins
@@ -31,7 +31,7 @@ struct BenchmarkOptions {
 // Bytes and operations a second of one number of threads; 0: not known.
 struct MachineLimits {
   ThreadChoice threads;
-  double read = 0;                // from DRAM
+  double read = 0;                // from DRAM; not known where memory is too little for it
   double read_at_model_size = 0;  // over as many bytes as a token reads, or 512 MiB
   double read_from_cache = 0;     // each thread from its own
   double int8 = 0;                // multiplications and additions of the ISA in use
@@ -48,7 +48,9 @@ struct BenchmarkCase {
   int64_t tokens;  // of each sequence
   int64_t depth;
   int64_t batch;
-  double bytes_per_token;       // codes, scales, offsets, head, keys and values read
+  // Codes, scales and offsets read: of the linears once a step (of 512 tokens in a prefill), of the
+  // head with each logits (once a prefill). Keys and values too in decodes, not in prefills.
+  double bytes_per_token;
   double operations_per_token;  // two a weight of the linears, those of attention and head besides
   BenchmarkLimit limit;
   // Of the repetitions done so far.
@@ -73,9 +75,9 @@ struct BenchmarkResult {
 using BenchmarkProgress = std::function<bool(const BenchmarkResult&, std::string_view doing,
                                              uint64_t done, uint64_t total)>;
 
-// Throws Error(kUsage) for numbers that make no sense and for threads, depths and prompts beyond
-// what this process may use and the model's context; Error(kDoesNotFit) when the caches of all
-// cases exceed the memory available.
+// Throws Error(kUsage) for numbers that make no sense, for more threads than can run at once,
+// MICA_THREADS included, and for depths and prompts beyond the model's context (their sum may be);
+// Error(kDoesNotFit) when what all engines need exceeds the memory available.
 BenchmarkResult run_benchmark(const MicaFile& file, const BenchmarkOptions& options,
                               const BenchmarkProgress& progress);
 

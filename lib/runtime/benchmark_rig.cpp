@@ -1,8 +1,11 @@
 #include "lib/runtime/benchmark_rig.h"
 
 #include <algorithm>
+#include <fmt/format.h>
+#include <vector>
 
 #include "lib/base/stopwatch.h"
+#include "lib/runtime/memory_check.h"
 
 namespace mica {
 namespace {
@@ -33,21 +36,22 @@ int32_t id_at(int64_t sequence, int64_t position, int64_t vocabulary) {
 
 BenchmarkRig::BenchmarkRig(const MicaFile& file, const ModelConfig& config,
                            const ModelWeights& weights, const EngineOptions& options,
-                           const RigLimits& limits)
+                           const RigLimits& limits, uint64_t bytes_beside)
     : file_(file),
       vocabulary_(config.vocabulary_size),
       engine_(options),
-      pool_(engine_.backend(), config.layers, layout_of(config, limits.kv), blocks_of(limits)),
-      decoder_(engine_.backend(), config, weights, decoder_limits(limits)) {
+      pool_bytes_(KvPool::bytes_of(config.layers, layout_of(config, limits.kv), blocks_of(limits))),
+      decoder_(make_decoder(
+          engine_.backend(), config, weights,
+          {.name = "benchmark",
+           .use = fmt::format("{} sequences of {} tokens", limits.sequences, limits.positions),
+           .bytes_beside = pool_bytes_ + bytes_beside,
+           .limits = decoder_limits(limits)})),
+      pool_(engine_.backend(), config.layers, layout_of(config, limits.kv), blocks_of(limits)) {
   for (const TensorRecord& tensor : file.tensors()) engine_.backend().require(tensor.dtype);
   for (int64_t i = 0; i < limits.sequences; ++i) {
     sequences_.emplace_back(pool_).resize(limits.positions);
   }
-}
-
-uint64_t BenchmarkRig::bytes_of(const ModelConfig& config, const RigLimits& limits) {
-  return KvPool::bytes_of(config.layers, layout_of(config, limits.kv), blocks_of(limits)) +
-         Decoder::scratch_bytes(config, decoder_limits(limits));
 }
 
 double BenchmarkRig::prefill(int64_t sequence, int64_t begin, int64_t count, bool wants_logits) {
@@ -79,8 +83,8 @@ double BenchmarkRig::decode(int64_t batch, int64_t position) {
 double BenchmarkRig::step(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                           std::span<const int32_t> logit_rows) {
   const Stopwatch stopwatch;
-  decoder_.forward(ids, segments, pool_);
-  if (!logit_rows.empty()) decoder_.logits(logit_rows);
+  decoder_->forward(ids, segments, pool_);
+  if (!logit_rows.empty()) decoder_->logits(logit_rows);
   const double seconds = stopwatch.seconds();
   file_.check();
   return seconds;

@@ -7,10 +7,10 @@
 
 #include <deque>
 #include <memory>
-#include <vector>
 
 #include "formats/reader.h"
 #include "lib/model/decoder.h"
+#include "lib/model/kv_cache.h"
 #include "lib/runtime/engine.h"
 
 namespace mica {
@@ -25,10 +25,12 @@ class BenchmarkRig {
  public:
   static constexpr int64_t kStepTokens = 512;  // of a prefill step at most
 
+  // Throws Error(kDoesNotFit) unless its memory is available beside `bytes_beside` that others were
+  // promised.
   BenchmarkRig(const MicaFile& file, const ModelConfig& config, const ModelWeights& weights,
-               const EngineOptions& options, const RigLimits& limits);
-  // Memory that one takes, besides the file.
-  static uint64_t bytes_of(const ModelConfig& config, const RigLimits& limits);
+               const EngineOptions& options, const RigLimits& limits, uint64_t bytes_beside);
+  // Memory that it may come to use, besides the file.
+  uint64_t reserved_bytes() const { return pool_bytes_ + decoder_->reserved_bytes(); }
 
   const Engine& engine() const { return engine_; }
 
@@ -45,9 +47,10 @@ class BenchmarkRig {
   const MicaFile& file_;
   int64_t vocabulary_;
   Engine engine_;
+  uint64_t pool_bytes_;
+  std::unique_ptr<Decoder> decoder_;
   KvPool pool_;
   std::deque<KvSequence> sequences_;
-  Decoder decoder_;
 };
 
 }  // namespace mica

@@ -99,15 +99,16 @@ Evaluation::Evaluation(const LoadedModel& model, const EvaluationWindows& window
   const ModelConfig& config = model.config();
   const KvLayout layout{.type = kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
   const int64_t blocks = windows_a_step_ * KvPool::blocks_for(windows.context);
-  const uint64_t kv_bytes = KvPool::bytes_of(config.layers, layout, blocks);
   const DecoderLimits limits{
       .tokens = kStepTokens, .logit_rows = kLogitRows, .context = windows.context};
-  const std::string use = fmt::format("perplexity with windows of {} tokens", windows.context);
-  require_memory(model, use, kv_bytes + Decoder::scratch_bytes(config, limits));
   const auto lock = model.engine().lock();
   Backend& backend = model.engine().backend();
-  decoder_ = std::make_unique<Decoder>(backend, config, model.weights(), limits);
-  require_memory(model, use, kv_bytes + decoder_->reserved_bytes());
+  decoder_ =
+      make_decoder(backend, config, model.weights(),
+                   {.name = model.file().path(),
+                    .use = fmt::format("perplexity with windows of {} tokens", windows.context),
+                    .bytes_beside = KvPool::bytes_of(config.layers, layout, blocks),
+                    .limits = limits});
   pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
   for (int64_t i = 0; i < windows_a_step_; ++i) {
     sequences_.emplace_back(*pool_).resize(windows.context);

@@ -3,14 +3,25 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
 
-#include "lib/runtime/loaded_model.h"
+#include "lib/model/decoder.h"
 
 namespace mica {
 
-// Throws Error(kDoesNotFit) "FILE: a context of 8192 tokens: expected N MiB of memory ..." unless
-// so many bytes are available to this process now. `use` is what needs them.
-void require_memory(const LoadedModel& model, std::string_view use, uint64_t bytes);
+// What is to be run, and what needs memory beside its decoder.
+struct DecoderRequest {
+  std::string_view name;      // for the sentence: the model's file
+  std::string_view use;       // "a context of 8192 tokens"
+  uint64_t bytes_beside = 0;  // keys and values, and what else was not touched yet
+  DecoderLimits limits;
+};
+
+// Throws Error(kDoesNotFit) "NAME: USE: expected N MiB of memory ..." unless the bytes beside, the
+// decoder's and all of the backend's are available to this process now. What a backend has reserved
+// it keeps, used or not: a request refused once is refused again.
+std::unique_ptr<Decoder> make_decoder(Backend& backend, const ModelConfig& config,
+                                      const ModelWeights& weights, const DecoderRequest& request);
 
 }  // namespace mica

@@ -34,13 +34,13 @@ Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions&
       .type = options.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
   const int64_t blocks = KvPool::blocks_for(context_);
   const DecoderLimits limits{.tokens = chunk_, .logit_rows = 1, .context = context_};
-  const uint64_t kv_bytes = KvPool::bytes_of(config.layers, layout, blocks);
-  const std::string use = fmt::format("a context of {} tokens", context_);
-  require_memory(*model_, use, kv_bytes + Decoder::scratch_bytes(config, limits));
   const auto lock = model_->engine().lock();
   Backend& backend = model_->engine().backend();
-  decoder_ = std::make_unique<Decoder>(backend, config, model_->weights(), limits);
-  require_memory(*model_, use, kv_bytes + decoder_->reserved_bytes());
+  decoder_ = make_decoder(backend, config, model_->weights(),
+                          {.name = model_->file().path(),
+                           .use = fmt::format("a context of {} tokens", context_),
+                           .bytes_beside = KvPool::bytes_of(config.layers, layout, blocks),
+                           .limits = limits});
   pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
   sequence_ = std::make_unique<KvSequence>(*pool_);
 }

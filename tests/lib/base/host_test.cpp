@@ -244,6 +244,21 @@ TEST_CASE("threads are chosen by the first rule that applies, and the reason say
   CHECK(choose({}).threads == 1);
 }
 
+TEST_CASE("threads that can run at once are those of the affinity mask or of the quota") {
+  HostFacts host;
+  host.affinity_cpus = 4;
+  host.physical_cores = 2;  // no bound: two threads of a core run at once
+  CHECK(usable_threads(host).threads == 4);
+  CHECK(usable_threads(host).reason == "4 processors in the affinity mask");
+  host.cgroup_cpus = 3.99;
+  CHECK(usable_threads(host).threads == 3);
+  CHECK(usable_threads(host).reason == "a cgroup quota of 3.99 processors");
+  host.cgroup_cpus = 8;
+  CHECK(usable_threads(host).threads == 4);
+  host.cgroup_cpus = 0.3;
+  CHECK(usable_threads(host).threads == 1);
+}
+
 TEST_CASE("a number of threads that makes no sense is refused with its source") {
   const HostFacts host;
   for (const int requested : {-1, 1025}) {
