@@ -27,7 +27,7 @@ void print_types(const Json& report) {
   struct Sum {
     int64_t tensors = 0;
     int64_t bytes = 0;
-    double error = 0;
+    double error = -1;  // not measured: a dry run
   };
   std::map<std::string, Sum> sums;
   for (const Json& tensor : report["tensors"].as_array()) {
@@ -40,8 +40,10 @@ void print_types(const Json& report) {
     }
   }
   for (const auto& [name, sum] : sums) {
-    fmt::print(stderr, "  {:<20} {:>5} tensors {:>10}  relative error at most {:.2g}\n", name,
-               sum.tensors, human_bytes(static_cast<uint64_t>(sum.bytes)), sum.error);
+    fmt::print(stderr, "  {:<20} {:>5} tensors {:>10}", name, sum.tensors,
+               human_bytes(static_cast<uint64_t>(sum.bytes)));
+    if (sum.error >= 0) fmt::print(stderr, "  relative error at most {:.2g}", sum.error);
+    fmt::print(stderr, "\n");
   }
 }
 

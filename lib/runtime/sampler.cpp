@@ -46,9 +46,10 @@ constexpr auto heavier = [](const auto& a, const auto& b) {
   return a.weight != b.weight ? a.weight > b.weight : a.id < b.id;
 };
 
+// Below 2^53: seeds are printed as JSON, whose readers mostly know doubles only.
 uint64_t system_seed() {
   std::random_device device;
-  return (uint64_t{device()} << 32) | device();
+  return ((uint64_t{device()} << 32) | device()) >> 11;
 }
 
 }  // namespace
