@@ -153,7 +153,6 @@ void attention(State& state, const std::string& isa, int threads, KvType type, i
       {.tokens = tokens, .heads = kHeads, .head_size = kHeadSize, .context = positions});
   const KvLayout layout{type, kKvHeads, kHeadSize};
   const AlignedBuffer cache(blocks * layout.block_bytes());
-  std::memset(cache.data(), 0x3c, cache.bytes());  // numbers in all types, and pages of its own
   std::vector<int32_t> table(blocks);
   for (int64_t i = 0; i < blocks; ++i) table[i] = static_cast<int32_t>(i);
   std::vector<float> q = normals(tokens * kHeads * kHeadSize), out(q.size());

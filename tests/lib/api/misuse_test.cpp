@@ -280,7 +280,7 @@ TEST_CASE("results are empty after a failure, whatever they held") {
   session_options.kv = "f8";
   CHECK(mica_session_create(h.model, &session_options, &session, h.error) == MICA_USAGE);
   CHECK(session == nullptr);
-  CHECK(h.message() == "kv: expected f16 or f32, found 'f8'");
+  CHECK(h.message() == "kv: expected f16 or bf16 or int8 or f32, found 'f8'");
 }
 
 TEST_CASE("an error tells of the last call alone") {
