@@ -131,7 +131,7 @@ TEST_CASE("added tokens take spaces and respect words as their flags say") {
   CHECK(sample.cut("\xc3\xa9word") == "|\xc3|\xa9|w|o|r|d|");
 }
 
-// As PyPI tokenizers 0.22 does; it panics where a token would end before it begins, as in
+// As PyPI tokenizers 0.23 does; it panics where a token would end before it begins, as in
 // "a\n\n\n".
 TEST_CASE("a token all of whose spaces an earlier one took is none") {
   const Sample sample(with_added({flagged(added_token(265, "\n"), {"lstrip", "rstrip"}),
