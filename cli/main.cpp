@@ -5,20 +5,13 @@
 #include <new>
 
 #include "cli/command.h"
+#include "cli/help.h"
 #include "cli/suggest.h"
 #include "lib/api/mica.hpp"
 #include "lib/base/error.h"
 
 namespace mica::cli {
 namespace {
-
-// CLI11's help with the program's name before the command's.
-class Help : public CLI::Formatter {
- public:
-  std::string make_usage(const CLI::App* app, std::string name) const override {
-    return "\n" + CLI::Formatter::make_usage(app, "mica " + name);
-  }
-};
 
 struct Declared {
   CLI::App* app;
@@ -78,6 +71,15 @@ std::string explain(const CLI::ParseError& error, const CLI::App& program, int a
                      in_command ? app->get_name() : "");
 }
 
+// `mica help` and `mica help COMMAND` as the options of these names.
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (arguments.empty() || arguments[0] != "help") return arguments;
+  arguments.erase(arguments.begin());
+  arguments.emplace_back("--help");
+  return arguments;
+}
+
 int parse_and_run(int argc, char** argv) {
   CLI::App program;
   program.name("mica");
@@ -88,7 +90,9 @@ int parse_and_run(int argc, char** argv) {
   program.require_subcommand(0, 1);
   const std::vector<Declared> declared = declare_commands(program);
   try {
-    program.parse(argc, argv);
+    std::vector<std::string> arguments = arguments_of(argc, argv);
+    std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
+    program.parse(arguments);
   } catch (const CLI::CallForHelp&) {
     fmt::print("{}", program.get_subcommands().at(0)->help());
     return MICA_OK;

@@ -18,20 +18,15 @@ constexpr uint64_t kTemplateLimitBytes = uint64_t{1} << 20;
 void log_to_stderr(void*, mica_log_level level, const char* text, size_t size) {
   if (level == MICA_LOG_DEBUG) return;
   const char* prefix = level == MICA_LOG_WARNING ? "mica: warning: " : "mica: ";
-  fmt::print(stderr, "{}{}\n", prefix, std::string_view(text, size));
+  print_message(prefix + std::string(text, size));
 }
 
-// CLI11's own ranges print the bounds of a double.
-CLI::Validator whole_number(int64_t least) {
-  return {[least](std::string& text) -> std::string {
-            int64_t value = 0;
-            const auto [end, error] =
-                std::from_chars(text.data(), text.data() + text.size(), value);
-            if (error == std::errc() && end == text.data() + text.size() && value >= least)
-              return "";
-            return fmt::format("expected a whole number of {} or more, found '{}'", least, text);
-          },
-          ""};
+template <class T>
+bool is_number(const std::string& text, T least, T most) {
+  T value{};
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && stop == end && value >= least && value <= most;
 }
 
 void add_size(CLI::App& app, const std::string& name, int64_t& value, const std::string& help) {
@@ -42,13 +37,31 @@ void add_size(CLI::App& app, const std::string& name, int64_t& value, const std:
 
 }  // namespace
 
+CLI::Validator whole_number(int64_t least, int64_t most) {
+  return {[=](std::string& text) {
+            if (is_number(text, least, most)) return std::string();
+            const std::string range = most == INT64_MAX ? fmt::format("of {} or more", least)
+                                                        : fmt::format("from {} to {}", least, most);
+            return fmt::format("expected a whole number {}, found '{}'", range, text);
+          },
+          ""};
+}
+
+CLI::Validator real_number(double least, double most) {
+  return {[=](std::string& text) {
+            if (is_number(text, least, most)) return std::string();
+            return fmt::format("expected a number from {} to {}, found '{}'", least, most, text);
+          },
+          ""};
+}
+
 void declare_output(CLI::App& app, OutputOptions& options) {
   app.add_flag("--json", options.json, "Print one JSON object on standard output");
   app.add_flag("-q,--quiet", options.quiet, "No messages, no progress");
 }
 
 void declare_threads(CLI::App& app, int& threads, const std::string& help) {
-  app.add_option("-t,--threads", threads, help)->check(CLI::Range(1, kMaxThreads));
+  app.add_option("-t,--threads", threads, help)->check(whole_number(1, kMaxThreads));
 }
 
 void declare_engine(CLI::App& app, EngineOptions& options) {
@@ -99,7 +112,7 @@ void declare_session(CLI::App& app, SessionOptions& options) {
   app.add_option("--kv", options.kv,
                  "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   app.add_option("--prefill-chunk", options.prefill_chunk, "Prompt tokens a step (default 512)")
-      ->check(CLI::Range(1, 8192));
+      ->check(whole_number(1, 8192));
 }
 
 mica_session_options to_api(SessionOptions& options) {
@@ -122,17 +135,17 @@ void declare_sampling(CLI::App& app, SamplingOptions& options) {
                  "Tokens to generate at most (default: until the context is full)")
       ->check(whole_number(0));
   app.add_option("--temp", values.temperature, "Temperature; 0 is greedy")
-      ->check(CLI::Range(0.0, 100.0));
+      ->check(real_number(0, 100));
   app.add_option("--top-k", values.top_k, "Keep the k likeliest tokens; 0 keeps all")
       ->check(whole_number(0));
   app.add_option("--top-p", values.top_p, "Keep the likeliest tokens of this total probability")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(real_number(0, 1));
   app.add_option("--min-p", values.min_p,
                  "Keep tokens of at least this share of the likeliest one's")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(real_number(0, 1));
   app.add_option("--repeat-penalty", values.repetition_penalty,
                  "Divide scores of tokens that occurred; 1 is off")
-      ->check(CLI::Range(0.01, 100.0));
+      ->check(real_number(0.01, 100));
   app.add_option("--frequency-penalty", values.frequency_penalty,
                  "Subtract this for each occurrence of a token");
   app.add_option("--presence-penalty", values.presence_penalty,

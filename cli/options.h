@@ -68,6 +68,10 @@ struct SamplingOptions {
 void declare_sampling(CLI::App& app, SamplingOptions& options);
 const mica_generate_options& to_api(SamplingOptions& options);
 
+// Checks of an option's value, whose sentences say what was expected and found.
+CLI::Validator whole_number(int64_t least, int64_t most = INT64_MAX);
+CLI::Validator real_number(double least, double most);
+
 // "8192", "32K", "8G": a count or size with a binary suffix. Throws CLI::ValidationError.
 int64_t parse_size(const std::string& text);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "cli/terminal.h"
 #include "lib/base/json.h"
 
 namespace mica::cli {
@@ -43,10 +44,8 @@ Stream stream_of(const GenerationOptions& options) {
 api::TokenCallback piece_printer(Stream stream) {
   switch (stream) {
     case Stream::kText:
-      return [](std::string_view piece, int32_t) {
-        std::fwrite(piece.data(), 1, piece.size(), stdout);
-        return std::fflush(stdout) == 0;  // a closed pipe stops the generation
-      };
+      // A closed pipe stops the generation.
+      return [](std::string_view piece, int32_t) { return print_text(piece); };
     case Stream::kJsonLines:
       return [](std::string_view piece, int32_t id) {
         const Json line = Json::object({{"piece", piece}, {"token", int64_t{id}}});
@@ -61,7 +60,7 @@ api::TokenCallback piece_printer(Stream stream) {
 
 int finish_output(Stream stream, const std::string& json, bool statistics) {
   if (stream == Stream::kText) {
-    fmt::print("\n");
+    end_text();
   } else {
     fmt::print("{}\n", json);
   }

@@ -17,6 +17,9 @@ void on_interrupt(int) {
   if (interrupt_action) interrupt_action();
 }
 
+// Whether the terminal's line is an unfinished one of print_text.
+bool line_is_open = false;
+
 std::string rate_text(double per_second, ProgressBar::Unit unit) {
   if (unit == ProgressBar::Unit::kItems) return fmt::format("{:.1f}/s", per_second);
   return human_bytes(static_cast<uint64_t>(per_second)) + "/s";
@@ -34,6 +37,23 @@ bool use_color(int descriptor) {
   if (no_color && *no_color) return false;
   if (terminal && std::string_view(terminal) == "dumb") return false;
   return is_terminal(descriptor);
+}
+
+bool print_text(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  if (!text.empty()) line_is_open = true;
+  return std::fflush(stdout) == 0;
+}
+
+void print_message(std::string_view line) {
+  const bool shares_line = line_is_open && is_terminal(STDOUT_FILENO) && is_terminal(STDERR_FILENO);
+  fmt::print(stderr, "{}{}\n", shares_line ? "\n" : "", line);
+  if (shares_line) line_is_open = false;
+}
+
+void end_text() {
+  if (line_is_open || !is_terminal(STDOUT_FILENO)) fmt::print("\n");
+  line_is_open = false;
 }
 
 std::string human_bytes(uint64_t bytes) {

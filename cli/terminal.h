@@ -14,6 +14,13 @@ bool is_terminal(int descriptor);
 // Whether escape sequences may be written to stderr or stdout: a terminal, no NO_COLOR, not "dumb".
 bool use_color(int descriptor);
 
+// Text as it comes on standard output, where its line stays open; false when it cannot be written.
+bool print_text(std::string_view text);
+// A line of its own on stderr. On a terminal it ends an open line of print_text.
+void print_message(std::string_view line);
+// Ends the line of print_text, unless a message has done so.
+void end_text();
+
 // "93.8 MiB", "4.2 GiB".
 std::string human_bytes(uint64_t bytes);
 // "850 ms", "12.3 s", "3 min 20 s".

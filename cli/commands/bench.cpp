@@ -225,9 +225,9 @@ const Command kCommand_bench = {
     "  mica bench model.mica -p 512,4096 -d 0,4096 -t 1,2\n"
     "  mica bench model.mica -b 1,8 --isa avx2 --json\n"
     "  mica bench --synthetic 8b --quant q4g64 -n 32 -r 3\n\n"
-    "Shares: prefill of the int8 (or float) peak, counting the layers' products; decode of the\n"
-    "rate at which as many bytes as a step reads can be read. Both limits are measured after each\n"
-    "run; a share is the median over the runs.",
+    "Shares: prefill of the int8 (or float) peak, counting the layers' products;\n"
+    "decode of the rate at which as many bytes as a step reads can be read. Both\n"
+    "limits are measured after each run; a share is the median over the runs.",
     &declare};
 
 }  // namespace mica::cli

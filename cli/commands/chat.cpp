@@ -49,21 +49,29 @@ class Conversation {
   Json messages_;
 };
 
-// A line, or lines between """ and """; false at the end of input or on Ctrl-C.
-bool read_message(std::string& text) {
-  text.clear();
-  fmt::print(stderr, "> ");
-  if (!std::getline(std::cin, text)) return false;
-  if (!text.starts_with("\"\"\"")) return true;
+enum class Input { kText, kEnd, kInterrupted };
+
+Input read_line(const char* prompt, std::string& line) {
+  fmt::print(stderr, "{}", prompt);
+  if (std::getline(std::cin, line)) return Input::kText;
+  std::cin.clear();
+  std::clearerr(stdin);
+  return InterruptHandler::count() > 0 ? Input::kInterrupted : Input::kEnd;
+}
+
+// A line, or lines between """ and """.
+Input read_message(std::string& text) {
+  Input input = read_line("> ", text);
+  if (input != Input::kText || !text.starts_with("\"\"\"")) return input;
   text.erase(0, 3);
   std::string line;
   while (!text.ends_with("\"\"\"")) {
-    fmt::print(stderr, "... ");
-    if (!std::getline(std::cin, line)) return false;
+    input = read_line("... ", line);
+    if (input != Input::kText) return input;
     text += "\n" + line;
   }
   text.resize(text.size() - 3);
-  return true;
+  return Input::kText;
 }
 
 void print_chat_help() {
@@ -75,33 +83,46 @@ void print_chat_help() {
              "  /bye    leave (or Ctrl-D)\n");
 }
 
+// Prints an answer, or why there is none.
+void answer(const Options& options, Conversation& conversation, std::string_view text) {
+  try {
+    finish_output(Stream::kText, conversation.ask(text, Stream::kText), options.statistics);
+  } catch (const api::Failure& failure) {
+    print_message(std::string("mica: ") + failure.what());
+    if (failure.status() == MICA_DOES_NOT_FIT) print_message("/clear makes room.");
+  }
+}
+
 int converse(Options& options, api::Session& session) {
   Conversation conversation(options, session);
   fmt::print(stderr, "Chatting with {}. /help shows what else can be typed.\n", options.model.path);
   std::string text;
+  bool interrupted = false;  // in the turn before
   while (true) {
     const InterruptHandler on_interrupt([&] { session.cancel(); });
-    if (!read_message(text)) break;
-    if (text.find_first_not_of(" \t\r") == std::string::npos) continue;
-    if (text == "/bye" || text == "/exit" || text == "/quit") break;
-    if (text == "/clear") {
+    const Input input = read_message(text);
+    if (input == Input::kEnd) break;
+    if (input == Input::kInterrupted && interrupted) return MICA_INTERRUPTED;
+    interrupted = input == Input::kInterrupted;
+    const size_t first = text.find_first_not_of(" \t\r");
+    if (interrupted) {
+      fmt::print(stderr, "\n(Ctrl-C again, Ctrl-D or /bye leaves.)\n");
+    } else if (text == "/bye" || text == "/exit" || text == "/quit") {
+      return MICA_OK;
+    } else if (text == "/clear") {
       conversation.clear();
-      continue;
-    }
-    if (text == "/help" || text == "/?") {
+    } else if (text == "/help" || text == "/?") {
       print_chat_help();
-      continue;
+    } else if (text.starts_with('/') && text.find_first_of(" /", 1) == text.npos) {
+      fmt::print(stderr, "{} is not known here; /help shows what is.\n", text);
+    } else if (first != text.npos) {
+      answer(options, conversation, text);
+      if (InterruptHandler::count() > 1) return MICA_INTERRUPTED;
+      interrupted = InterruptHandler::count() > 0;
     }
-    try {
-      const std::string json = conversation.ask(text, Stream::kText);
-      finish_output(Stream::kText, json, options.statistics);
-    } catch (const api::Failure& failure) {
-      fmt::print(stderr, "\nmica: {}\n", failure.what());
-    }
-    if (InterruptHandler::count() > 1) return MICA_INTERRUPTED;
   }
   fmt::print(stderr, "\n");
-  return InterruptHandler::count() > 0 ? MICA_INTERRUPTED : MICA_OK;
+  return MICA_OK;
 }
 
 int run(Options& options) {
@@ -123,7 +144,8 @@ std::function<int()> declare(CLI::App& app) {
       "Ask this once and leave (default: a conversation, or one question from a pipe)");
   app.add_option("-s,--system", options->system, "The system prompt");
   app.add_option("--chat-template", options->session.chat_template_file,
-                 "A Jinja file to use instead of the model's template");
+                 "A Jinja file to use instead of the model's template")
+      ->type_name("FILE");
   return [options] { return run(*options); };
 }
 

@@ -5,6 +5,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "lib/base/checked.h"
+#include "lib/base/error.h"
 #include "lib/base/json.h"
 
 namespace mica::cli {
@@ -26,9 +27,13 @@ std::vector<int32_t> parse_ids(const std::string& text) {
   std::vector<int32_t> ids;
   const size_t first = text.find_first_not_of(" \n\t\r");
   if (first != std::string::npos && text[first] == '{') {
-    const Json object = Json::parse(text, "standard input");
-    for (const Json& id : object["ids"].as_array("ids")) {
-      ids.push_back(checked_cast<int32_t>(id.as_integer("ids"), "ids"));
+    try {
+      const Json object = Json::parse(text, "the ids given");
+      for (const Json& id : object["ids"].as_array("ids")) {
+        ids.push_back(checked_cast<int32_t>(id.as_integer("ids"), "ids"));
+      }
+    } catch (const Error& error) {
+      throw api::Failure(MICA_USAGE, error.message());
     }
     return ids;
   }
@@ -40,8 +45,8 @@ std::vector<int32_t> parse_ids(const std::string& text) {
     int32_t id = 0;
     const auto [next, error] = std::from_chars(at, end, id);
     if (error != std::errc() || (next != end && !is_separator(*next))) {
-      throw api::Failure(MICA_USAGE, fmt::format("standard input: byte {}: expected a token id",
-                                                 at - text.data()));
+      throw api::Failure(
+          MICA_USAGE, fmt::format("the ids given: byte {}: expected a token id", at - text.data()));
     }
     ids.push_back(id);
     at = next;

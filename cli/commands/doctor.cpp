@@ -16,10 +16,11 @@ struct Options {
 
 std::string show(const std::string& key, const Json& value) {
   if (value.is_string()) return value.as_string();
-  if (value.is_integer() && key.ends_with("_bytes")) {
-    return value.as_integer() == 0 ? "no limit"
-                                   : human_bytes(static_cast<uint64_t>(value.as_integer()));
-  }
+  if (value.is_bool()) return value.as_bool() ? "yes" : "no";
+  const bool limits = key.starts_with("cgroup_") || key.ends_with("_bytes");
+  if (limits && value.as_number() == 0) return "no limit";
+  if (key == "slurm_cpus" && value.as_number() == 0) return "not set";
+  if (key.ends_with("_bytes")) return human_bytes(static_cast<uint64_t>(value.as_integer()));
   return value.dump();
 }
 

@@ -74,9 +74,10 @@ std::function<int()> declare(CLI::App& app) {
   declare_model(app, options->model);
   app.add_option("-f,--file", options->text_file, "Text to score; - is standard input")
       ->type_name("FILE");
-  app.add_option("-c,--ctx", options->context, "Tokens in a window")->check(CLI::Range(8, 1 << 20));
+  app.add_option("-c,--ctx", options->context, "Tokens in a window")
+      ->check(whole_number(8, 1 << 20));
   app.add_option("--windows", options->windows, "Windows to score (default: all)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+      ->check(whole_number(1));
   app.add_option("--kl-base", options->kl_base, "Compare with the logits of this base file")
       ->type_name("FILE");
   app.add_option("--save-kl-base", options->save_kl_base, "Write the logits to a base file")

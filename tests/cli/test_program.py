@@ -4,6 +4,8 @@ Environment: MICA_TEST_PROGRAM. Exit code 77 (skipped) without it or without the
 """
 import json
 import os
+import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -26,6 +28,7 @@ if not PROGRAM:
     sys.exit(77)
 
 OK, RUNTIME, USAGE, INVALID, DOES_NOT_FIT, UNSUPPORTED, DAMAGED = 0, 1, 2, 3, 4, 5, 6
+INTERRUPTED = 130
 
 
 def mica(*args, stdin=b"", env=None):
@@ -229,7 +232,10 @@ class Results(Case):
             self.assertLess(text.index("Examples:"), text.index("Options:"), command)
             self.assertIn(f"mica {command} ", text)
             self.assertIn("--json", text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 80, command)
+            self.assertEqual(mica("help", command).stdout.decode(), text)
         self.assertIn("doctor", mica("--help").stdout.decode())
+        self.assertEqual(mica("help").stdout, mica("--help").stdout)
         self.assertRegex(mica("--version").stdout.decode(), r"^mica \d+\.\d+\.\d+\n$")
 
 
@@ -351,7 +357,11 @@ class BadInput(Case):
 
     def test_senseless_numbers(self):
         for threads in (0, -1, 100000, "two"):
-            self.expect(mica("generate", self.model, "-p", "x", "--threads", threads), USAGE)
+            self.expect(mica("generate", self.model, "-p", "x", "--threads", threads), USAGE,
+                        f"expected a whole number from 1 to 1024, found '{threads}'")
+        self.expect(mica("chat", self.model, "-p", "x", "--temp", "hot"), USAGE,
+                    "--temp: expected a number from 0 to 100, found 'hot'")
+        self.expect(mica("detokenize", self.model, stdin=b"{"), USAGE, "JSON")
         self.expect(mica("doctor", env={"MICA_THREADS": "many"}), USAGE, "MICA_THREADS")
         self.expect(mica("generate", self.model, "-p", "x", "--ctx", "lots"), USAGE, "lots")
         self.expect(mica("generate", self.model, "-p", "x", "--logit-bias", "7"), USAGE, "ID=VALUE")
@@ -417,7 +427,8 @@ class Interruption(Case):
     def test_ctrl_c_stops_a_generation_with_130_and_keeps_the_text(self):
         process = subprocess.Popen(
             [PROGRAM, "generate", self.model, "-p", "abc", "--ignore-eos", "--logit-bias", "100=99",
-             "--ctx", "128", "-n", "100", "--json-stream"], stdout=subprocess.PIPE)
+             "--ctx", "128", "-n", "100", "--json-stream"], stdout=subprocess.PIPE,
+            bufsize=0)  # communicate() passes over what a buffer has read
         process.stdout.readline()  # the first piece is out
         process.send_signal(signal.SIGINT)
         rest = process.communicate(timeout=30)[0].splitlines()
@@ -432,6 +443,95 @@ class Interruption(Case):
         start = time.monotonic()
         process.wait(timeout=30)
         self.assertLess(time.monotonic() - start, 30)
+
+
+class Terminal:
+    """The program on a terminal of its own."""
+
+    def __init__(self, *args):
+        self.shown = ""
+        self.process, self.screen = pty.fork()
+        if self.process == 0:
+            os.execv(PROGRAM, [PROGRAM, *map(str, args)])
+
+    def read_until(self, text, seconds=60):
+        """What is shown up to `text`, which must come."""
+        deadline = time.monotonic() + seconds
+        while text not in self.shown:
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([self.screen], [], [], left)[0], self.shown
+            self.shown += os.read(self.screen, 4096).decode().replace("\r\n", "\n")
+        before, self.shown = self.shown.split(text, 1)
+        return before
+
+    def type(self, keys):
+        os.write(self.screen, keys.encode())
+
+    def exit_code(self):
+        try:
+            while os.read(self.screen, 4096):
+                pass
+        except OSError:  # the program has closed its side
+            pass
+        os.close(self.screen)
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+
+class Conversation(Case):
+    def start(self, *options):
+        terminal = Terminal("chat", self.model, "--temp", 0, "-n", 4, *options)
+        terminal.read_until("/help shows what else can be typed.\n> ")
+        return terminal
+
+    def test_a_line_and_several_lines_are_answered(self):
+        terminal = self.start("--stats")
+        terminal.type("hello\n")
+        one = terminal.read_until(" prompt tokens")
+        terminal.read_until("\n> ")
+        terminal.type('\"\"\"hel\n')
+        terminal.read_until("... ")
+        terminal.type('lo\"\"\"\n')
+        self.assertNotEqual(terminal.read_until(" prompt tokens"), one)
+        terminal.read_until("\n> ")
+        terminal.type("/bye\n")
+        self.assertEqual(terminal.exit_code(), OK)
+
+    def test_slash_commands(self):
+        terminal = self.start()
+        terminal.type("/help\n")
+        self.assertIn("/clear", terminal.read_until("\n> "))
+        terminal.type("/xyzzy\n")
+        self.assertIn("/xyzzy is not known here", terminal.read_until("\n> "))
+        terminal.type("/clear\n  \n")
+        terminal.read_until("> ")
+        terminal.type("\x04")  # Ctrl-D
+        self.assertEqual(terminal.exit_code(), OK)
+
+    def test_one_ctrl_c_at_the_prompt_stays_and_two_leave(self):
+        terminal = self.start()
+        terminal.type("half a line\x03")
+        terminal.read_until("(Ctrl-C again, Ctrl-D or /bye leaves.)\n> ")
+        terminal.type("/help\n")
+        terminal.read_until("forget the conversation")
+        terminal.read_until("\n> ")
+        terminal.type("\x03")
+        terminal.read_until("(Ctrl-C again, Ctrl-D or /bye leaves.)\n> ")
+        terminal.type("\x03")
+        self.assertEqual(terminal.exit_code(), INTERRUPTED)
+
+    def test_a_context_that_is_full_is_told_and_cleared(self):
+        terminal = self.start("--ctx", 40, "--ignore-eos")
+        terminal.type("a" * 10 + "\n")
+        terminal.read_until("\n> ")
+        terminal.type("b" * 10 + "\n")
+        said = terminal.read_until("\n> ")
+        self.assertIn("mica: context: expected at most 40 tokens", said)
+        self.assertIn("/clear makes room.", said)
+        terminal.type("/clear\n" + "b" * 10 + "\n")
+        terminal.read_until("> ")
+        self.assertNotIn("mica:", terminal.read_until("\n> "))
+        terminal.type("\x04")
+        self.assertEqual(terminal.exit_code(), OK)
 
 
 if __name__ == "__main__":
