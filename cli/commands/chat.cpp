@@ -6,6 +6,7 @@
 #include "cli/results.h"
 #include "cli/terminal.h"
 #include "lib/base/json.h"
+#include "lib/base/utf8.h"
 
 namespace mica::cli {
 namespace {
@@ -15,6 +16,11 @@ struct Options : GenerationOptions {
 };
 
 Json message(std::string_view role, std::string_view content) {
+  if (const size_t at = find_invalid_utf8(content); at != kValid) {
+    throw api::Failure(MICA_USAGE,
+                       fmt::format("the {} message is not UTF-8: found 0x{:02x} at byte {}", role,
+                                   static_cast<unsigned char>(content[at]), at));
+  }
   return Json::object({{"role", role}, {"content", content}});
 }
 

@@ -334,6 +334,7 @@ class BadInput(Case):
     def test_a_prompt_that_is_not_utf8(self):
         self.expect(mica("generate", self.model, stdin=b"abc\xff\xfe"), USAGE, "UTF-8", "3")
         self.expect(mica("tokenize", self.model, stdin=b"\xc3"), USAGE, "UTF-8")
+        self.expect(mica("chat", self.model, stdin=b"abc\xff"), USAGE, "UTF-8", "0xff", "3")
 
     def test_a_destination_that_cannot_be_written(self):
         self.expect(mica("convert", self.gguf, "/nowhere/x.mica"), RUNTIME, "/nowhere")
