@@ -11,9 +11,6 @@ namespace {
 
 using cpu::CpuFeatures;
 
-#if defined(__x86_64__)
-constexpr uint32_t kAll = 0xffffffff;
-
 std::string message_of(std::string_view isa, const char* environment, const CpuFeatures& cpu,
                        ErrorCode code) {
   try {
@@ -24,6 +21,9 @@ std::string message_of(std::string_view isa, const char* environment, const CpuF
   }
   return "no error";
 }
+
+#if defined(__x86_64__)
+constexpr uint32_t kAll = 0xffffffff;
 
 CpuFeatures every_feature() {
   return {
@@ -76,6 +76,13 @@ TEST_CASE("an unknown instruction set is refused with the list of those known") 
         "isa: expected one of auto, generic, avx2, avxvnni, avx512vnni, found 'sse9'");
   CHECK(message_of("auto", "sse9", every_feature(), ErrorCode::kUsage) ==
         "MICA_ISA: expected one of auto, generic, avx2, avxvnni, avx512vnni, found 'sse9'");
+}
+#elif defined(__aarch64__)
+TEST_CASE("neon is chosen where the processor has dot products, and refused elsewhere") {
+  CHECK(cpu::choose_isa("auto", nullptr, {.hwcap = 1u << 20}) == "neon");
+  CHECK(cpu::choose_isa("auto", nullptr, {}) == "generic");
+  CHECK(message_of("neon", nullptr, {}, ErrorCode::kUnsupported) ==
+        "isa: expected a processor with neon, this one lacks asimddp");
 }
 #endif
 
