@@ -146,6 +146,8 @@ int run(const std::string& golden_path, const char* model_path) {
   const Bounds rows[] = {
       {"f32 activations, f32 kv", Activations::kF32, KvType::kF32, 19, 0.01, 1e-5},
       {"int8 activations, f16 kv", Activations::kInt8, KvType::kF16, 11, 0.5, 1},
+      {"f32 activations, bf16 kv", Activations::kF32, KvType::kBF16, 17, 0.1, 5e-4},
+      {"f32 activations, int8 kv", Activations::kF32, KvType::kInt8, 8, 0.5, 5e-3},
   };
   std::printf("%-24s %-15s %-15s %-18s\n", "(bound)", "same", "greatest gap", "mean KL");
   bool good = true;

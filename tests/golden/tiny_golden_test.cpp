@@ -67,9 +67,12 @@ TEST_CASE("float models give the logits of transformers") {
 TEST_CASE("the same models in eight bits stay close") {
   for (const std::string name : {"tiny-qwen2", "tiny-llama3"}) {
     CAPTURE(name);
-    const double found = difference(name, "q8g32", Activations::kInt8, KvType::kF16);
-    MESSAGE(name, " q8g32: mean |difference| ", found);
-    CHECK(found <= 0.1);
+    for (const KvType kv : {KvType::kF16, KvType::kBF16, KvType::kInt8}) {
+      CAPTURE(static_cast<int>(kv));
+      const double found = difference(name, "q8g32", Activations::kInt8, kv);
+      MESSAGE(name, " q8g32: mean |difference| ", found);
+      CHECK(found <= 0.1);
+    }
   }
 }
 
