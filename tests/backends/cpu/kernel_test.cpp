@@ -306,14 +306,14 @@ TEST_CASE("NaN and infinity in keys and values of every type stay no numbers") {
                  {cpu::KvFormat::kBF16, 16 * 32 * 2},
                  {cpu::KvFormat::kF32, 16 * 32 * 4},
                  {cpu::KvFormat::kInt8, 16 * 32 + 64}};
-    for (const auto& [format, part_bytes] : kinds) {
-      CAPTURE(static_cast<int>(format));
+    for (const auto& kind : kinds) {
+      CAPTURE(static_cast<int>(kind.format));
       for (const uint32_t bits : {0x7f800000u, 0xff800000u, 0x7fffffffu, 0x7f800001u}) {
         CAPTURE(bits);
         auto values = normals(3 * 32, 3);
         std::memcpy(&values[32 + 7], &bits, 4);
-        const auto out = attend(kernels, {format, part_bytes, 32, 3, 1, normals(3 * 32, 1),
-                                          normals(3 * 32, 2), values});
+        const auto out = attend(kernels, {kind.format, kind.part_bytes, 32, 3, 1,
+                                          normals(3 * 32, 1), normals(3 * 32, 2), values});
         CHECK(std::isfinite(out[7]));
         CHECK_FALSE(std::isfinite(out[32 + 7]));
         CHECK_FALSE(std::isfinite(out[64 + 7]));

@@ -380,32 +380,34 @@ std::string label(const HeadShape& shape, const char* type) {
 
 void check_rope_store(const BackendFactory& make) {
   const Bench bench(make, Activations::kInt8);
-  for (const auto& [type, name] : kKvTypes) {
+  for (const auto& kv : kKvTypes) {
     for (const HeadShape& shape : kHeadShapes) {
-      INFO(label(shape, name));
+      INFO(label(shape, kv.name));
       Random random(static_cast<unsigned>(shape.size));
-      check_rope_case(bench, RopeCase(random, shape, type, {{0, 1}}));
-      check_rope_case(bench, RopeCase(random, shape, type, {{13, 21}, {0, 16}, {31, 1}, {64, 5}}));
+      check_rope_case(bench, RopeCase(random, shape, kv.type, {{0, 1}}));
+      check_rope_case(bench,
+                      RopeCase(random, shape, kv.type, {{13, 21}, {0, 16}, {31, 1}, {64, 5}}));
     }
   }
 }
 
 void check_attention(const BackendFactory& make) {
   const Bench bench(make, Activations::kInt8);
-  for (const auto& [type, name] : kKvTypes) {
+  for (const auto& kv : kKvTypes) {
     for (const HeadShape& shape : kHeadShapes) {
-      INFO(label(shape, name));
+      INFO(label(shape, kv.name));
       Random random(static_cast<unsigned>(shape.size));
-      check_attention_case(bench, AttentionCase(random, shape, type, {{0, 1}}, 1));
+      check_attention_case(bench, AttentionCase(random, shape, kv.type, {{0, 1}}, 1));
       check_attention_case(
-          bench, AttentionCase(random, shape, type, {{0, 19}, {199, 1}, {183, 5}, {15, 2}}, 1));
+          bench, AttentionCase(random, shape, kv.type, {{0, 19}, {199, 1}, {183, 5}, {15, 2}}, 1));
       // All weights alike, and one weight that is nearly 1.
-      check_attention_case(bench, AttentionCase(random, shape, type, {{30, 3}}, 0));
-      check_attention_case(bench, AttentionCase(random, shape, type, {{77, 3}}, 40));
+      check_attention_case(bench, AttentionCase(random, shape, kv.type, {{30, 3}}, 0));
+      check_attention_case(bench, AttentionCase(random, shape, kv.type, {{77, 3}}, 40));
     }
-    INFO("long contexts" << name);
+    INFO("long contexts" << kv.name);
     Random random(7);
-    check_attention_case(bench, AttentionCase(random, {9, 3, 64}, type, {{1500, 1}, {701, 9}}, 1));
+    check_attention_case(bench,
+                         AttentionCase(random, {9, 3, 64}, kv.type, {{1500, 1}, {701, 9}}, 1));
   }
 }
 
