@@ -108,7 +108,9 @@ mica_status mica_engine_create(const mica_engine_options* options, mica_engine**
     cleared(engine, "engine");
     const auto given =
         options_or_default(options, &mica_engine_options_init, "mica_engine_options");
-    *engine = new mica_engine{std::make_shared<const Engine>(engine_options(given))};
+    EngineOptions chosen = engine_options(given);
+    chosen.threads = choose_running_threads(read_host_facts(), chosen.threads).threads;
+    *engine = new mica_engine{std::make_shared<const Engine>(chosen)};
   });
 }
 

@@ -37,4 +37,8 @@ ThreadChoice usable_threads(const HostFacts& host);
 // (below 0, above kMaxThreads, MICA_THREADS that is no number).
 ThreadChoice choose_threads(const HostFacts& host, int requested);
 
+// choose_threads() for threads that are to run now: refuses more than usable_threads() as well,
+// since they would wait for each other.
+ThreadChoice choose_running_threads(const HostFacts& host, int requested);
+
 }  // namespace mica

@@ -28,19 +28,13 @@ void require_range(std::string_view what, int64_t value, int64_t low, int64_t hi
                                              low, high, why, value));
 }
 
-// More threads than can run at once would measure contention.
 std::vector<ThreadChoice> choose_each(const HostFacts& host, const std::vector<int>& requested) {
-  const ThreadChoice usable = usable_threads(host);
-  const std::string why = fmt::format(" ({})", usable.reason);
+  if (requested.empty()) return {choose_running_threads(host, 0)};
   std::vector<ThreadChoice> chosen;
   for (const int count : requested) {
-    require_range("threads", count, 1, usable.threads, why);
-    chosen.push_back(choose_threads(host, count));
+    require_range("threads", count, 1, kMaxThreads);
+    chosen.push_back(choose_running_threads(host, count));
   }
-  if (!requested.empty()) return chosen;
-  chosen.push_back(choose_threads(host, 0));
-  const ThreadChoice& only = chosen.front();
-  require_range(fmt::format("threads ({})", only.reason), only.threads, 1, usable.threads, why);
   return chosen;
 }
 

@@ -274,6 +274,19 @@ TEST_CASE("a number of threads that makes no sense is refused with its source") 
   }
 }
 
+TEST_CASE("more threads than can run at once are refused with the reason") {
+  HostFacts host{.online_cpus = 4, .affinity_cpus = 4, .physical_cores = 4};
+  CHECK(choose_running_threads(host, 4).threads == 4);
+  host.cgroup_cpus = 2.5;
+  CHECK(choose_running_threads(host, 2).threads == 2);
+  CHECK(error_of([&] { choose_running_threads(host, 3); }).message() ==
+        "threads: expected 1 .. 2 (a cgroup quota of 2.5 processors), found 3");
+  const Environment environment(Environment::Variables{{"MICA_THREADS", "4"}});
+  CHECK(error_of([&] { choose_running_threads(host, 0); }).message() ==
+        "MICA_THREADS: expected 1 .. 2 (a cgroup quota of 2.5 processors), found 4");
+  CHECK(choose_running_threads(host, 1).threads == 1);
+}
+
 TEST_CASE("SLURM_CPUS_PER_TASK is a fact of the host") {
   const TempFolder root;
   {
