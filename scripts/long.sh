@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The long checks of ./check --long: sanitizer builds, fuzzers, fault injection. Each part prints
-# one line, and its whole output where it failed; the last line counts.
+# The long checks of ./check --long: sanitizer builds, fuzzers, AArch64 kernels under qemu, fault
+# injection. Each part prints one line, and its whole output where it failed; the last line counts.
 #
 # MICA_FUZZ_SECONDS (default 300) is the time of each fuzzer; as many run at once as there are
-# processors. Builds are kept in build-asan, build-tsan and build-fuzz, inputs that break a fuzzer
-# in build-fuzz/found.
+# processors. Builds are kept in build-asan, build-tsan, build-fuzz and build-arm64, inputs that
+# break a fuzzer in build-fuzz/found.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 . scripts/setup.sh
@@ -66,6 +66,17 @@ fuzz() {  # fuzz NAME: clean for fuzz_seconds, from the committed corpus
   nice -n 5 "build-fuzz/tests/fuzz/fuzz_$1" "-max_total_time=$fuzz_seconds" -rss_limit_mb=2048 \
     -timeout=20 "-artifact_prefix=build-fuzz/found/$1-" "$corpus" "tests/fuzz/corpus/$1"
 }
+# The NEON kernels against the reference, and the bits of weight types, on emulated AArch64.
+arm64_tests() {
+  [ -f build-arm64/build.ninja ] ||
+    meson setup build-arm64 --cross-file scripts/arm64.ini -Dbuildtype=debugoptimized || return 1
+  ninja -C build-arm64 tests/backends/cpu/cpu-backend tests/quant/quant-test || return 1
+  rm -f build-arm64/meson-logs/testlog.json
+  meson test -C build-arm64 --no-rebuild --timeout-multiplier 20 cpu-backend quant \
+    > "$logs/build" 2>&1
+  [ -f build-arm64/meson-logs/testlog.json ] || { cat "$logs/build"; return 1; }
+  python3 scripts/report.py build-arm64/meson-logs/testlog.json
+}
 declare -A fuzzing  # process -> name
 report_next_fuzzer() {
   local process status
@@ -79,6 +90,7 @@ part "ASan and UBSan: tests" \
   sanitized_tests asan clang++ address,undefined -fno-sanitize-recover=all
 # Threads are all that TSan looks at.
 part "TSan: tests with threads" sanitized_tests tsan g++ thread "" --suite threads
+part "NEON: kernels under qemu" arm64_tests
 part "fuzzers: build" build_fuzzers
 for source in tests/fuzz/fuzz_*.cpp; do
   [ ${#fuzzing[@]} -lt "$(nproc)" ] || report_next_fuzzer

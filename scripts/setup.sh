@@ -24,10 +24,12 @@ install_packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
   if [ "$(id -u)" != 0 ]; then
     say "These packages are missing. Install them, then run this again:"
+    [[ "${missing[*]}" != *:arm64* ]] || say "  sudo dpkg --add-architecture arm64 && sudo apt-get update"
     say "  sudo apt-get install --no-install-recommends ${missing[*]}"
     exit 1
   fi
   say "Installing ${missing[*]}"
+  [[ "${missing[*]}" != *:arm64* ]] || dpkg --add-architecture arm64
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
 }
