@@ -101,9 +101,10 @@ struct InputPart {
   int64_t row_groups;
 };
 
-// Adds the products to y [kTokens][16 kPanels].
+// Adds the products to y [kTokens][16 kPanels], or stores them there if they are the first.
 template <Grid kGrid, int kTokens, int kPanels>
-MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, const Matrix& y) {
+MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, bool first,
+                          const Matrix& y) {
   const std::byte* lines[kPanels];
   for (int p = 0; p < kPanels; ++p) lines[p] = w.codes[p];
   const int8_t* a[kTokens];
@@ -111,7 +112,7 @@ MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, cons
   Floats total[kPanels][kTokens];
   for (int p = 0; p < kPanels; ++p) {
     for (int t = 0; t < kTokens; ++t) {
-      total[p][t] = load<Floats>(y.data + t * y.stride + p * kLanes);
+      total[p][t] = first ? Floats{} : load<Floats>(y.data + t * y.stride + p * kLanes);
     }
   }
   for (int64_t g = 0; g < w.groups; ++g) {
@@ -144,13 +145,14 @@ MICA_INLINE void add_tile(const StripePart<kPanels>& w, const InputPart& x, cons
 // The same for `tokens` tokens, a multiple of kTokenPadding and 12 or more: tiles of kTokenPadding
 // until those of kTileTokens fit.
 template <Grid kGrid, int kPanels>
-void add_tiles(const StripePart<kPanels>& w, const InputPart& x, int64_t tokens, const Matrix& y) {
+void add_tiles(const StripePart<kPanels>& w, const InputPart& x, int64_t tokens, bool first,
+               const Matrix& y) {
   int64_t t = 0;
   const auto add = [&]<int kTokens>(int64_t end) {
     for (; t < end; t += kTokens) {
       add_tile<kGrid, kTokens>(
           w, {x.codes + t * x.row_codes, x.groups + t * x.row_groups, x.row_codes, x.row_groups},
-          {y.data + t * y.stride, y.stride});
+          first, {y.data + t * y.stride, y.stride});
     }
   };
   if constexpr (kTileTokens > kTokenPadding) {
@@ -168,6 +170,18 @@ MICA_INLINE int64_t even_block(int64_t cols, int64_t group) {
   return (groups + blocks - 1) / blocks * group;
 }
 
+// Asks for the codes of columns [first, first + cols) of kPanels panels, which are unpacked after a
+// thousand tiles or so.
+template <Grid kGrid, int kPanels>
+MICA_INLINE void prefetch_codes(const Panels& w, const std::byte* slab, int64_t first,
+                                int64_t cols) {
+  constexpr int64_t kColBytes = has_bytes(kGrid) ? 16 : 8;
+  for (int p = 0; p < kPanels; ++p) {
+    const std::byte* codes = slab + p * w.stride + first * kColBytes;
+    for (int64_t i = 0; i < cols * kColBytes; i += 64) __builtin_prefetch(codes + i, 0, 2);
+  }
+}
+
 // kPanels panels from w.first on, at most kStripePanels.
 template <Grid kGrid, int kPanels>
 void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x, int64_t tokens,
@@ -175,9 +189,6 @@ void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x
   constexpr int kStep = kPanels < kTilePanels ? kPanels : kTilePanels;
   static_assert(kPanels % kStep == 0);
   const int64_t rounded = (tokens + kTokenPadding - 1) / kTokenPadding * kTokenPadding;
-  for (int64_t t = 0; t < rounded; ++t) {
-    for (int p = 0; p < kPanels; ++p) store(y.data + t * y.stride + p * kLanes, Floats{});
-  }
   const int64_t block = even_block(w.cols, w.group);
   for (int64_t k = 0; k < w.cols; k += block) {
     const int64_t cols = w.cols - k < block ? w.cols - k : block;
@@ -186,12 +197,15 @@ void multiply_stripe(const Panels& w, const std::byte* slab, const CodedInput& x
       unpack_panel<kGrid>(w, slab + p * w.stride, k, cols, p, stripe);
       codes[p] = stays_in_place(kGrid) ? slab + p * w.stride + k * kLanes : stripe.codes[p];
     }
+    const bool last = k + cols == w.cols;
+    prefetch_codes<kGrid, kPanels>(w, last ? slab + kPanels * w.stride : slab, last ? 0 : k + cols,
+                                   cols);
     const int64_t row_groups = w.cols / w.group;
     const InputPart input{x.codes + k, x.groups + k / w.group, w.cols, row_groups};
     for (int p = 0; p < kPanels; p += kStep) {
       StripePart<kStep> part{{}, stripe.terms, p, w.group, cols / w.group};
       for (int i = 0; i < kStep; ++i) part.codes[i] = codes[p + i];
-      add_tiles<unpacked(kGrid)>(part, input, rounded, {y.data + p * kLanes, y.stride});
+      add_tiles<unpacked(kGrid)>(part, input, rounded, k == 0, {y.data + p * kLanes, y.stride});
     }
   }
 }

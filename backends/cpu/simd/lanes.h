@@ -151,29 +151,44 @@ MICA_INLINE T largest(const Lanes<T, kBytes>& v) {
   return fold(v, [](auto a, auto b) { return a > b ? a : b; });
 }
 
-// Sums of neighbours: of the first vector in the first half of the lanes, of the second after it.
-template <class N>
-MICA_INLINE N add_pairs_of(const N& a, const N& b) {
+// f of neighbours: those of the first vector in the first half of the lanes, of the second after.
+template <class N, class F>
+MICA_INLINE N fold_pairs_of(const N& a, const N& b, F f) {
   if constexpr (sizeof(N) == 64) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28,
-                                   30) +
-           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return f(
+        __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+        __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
   } else if constexpr (sizeof(N) == 32) {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) +
-           __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+    return f(__builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14),
+             __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15));
   } else {
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
+    return f(__builtin_shufflevector(a, b, 0, 2, 4, 6), __builtin_shufflevector(a, b, 1, 3, 5, 7));
   }
 }
-template <class T, int kBytes>
-MICA_INLINE Lanes<T, kBytes> add_pairs(const Lanes<T, kBytes>& a, const Lanes<T, kBytes>& b) {
+template <class T, int kBytes, class F>
+MICA_INLINE Lanes<T, kBytes> fold_pairs(const Lanes<T, kBytes>& a, const Lanes<T, kBytes>& b, F f) {
   constexpr int kParts = Lanes<T, kBytes>::kParts;
   typename Lanes<T, kBytes>::Native parts[2 * kParts];
   for (int i = 0; i < kParts; ++i) parts[i] = a.part[i];
   for (int i = 0; i < kParts; ++i) parts[kParts + i] = b.part[i];
-  Lanes<T, kBytes> sums;
-  for (int i = 0; i < kParts; ++i) sums.part[i] = add_pairs_of(parts[2 * i], parts[2 * i + 1]);
-  return sums;
+  Lanes<T, kBytes> folded;
+  for (int i = 0; i < kParts; ++i) {
+    folded.part[i] = fold_pairs_of(parts[2 * i], parts[2 * i + 1], f);
+  }
+  return folded;
+}
+template <class T, int kBytes>
+MICA_INLINE Lanes<T, kBytes> add_pairs(const Lanes<T, kBytes>& a, const Lanes<T, kBytes>& b) {
+  return fold_pairs(a, b, [](auto x, auto y) { return x + y; });
+}
+
+// Lane i: f over the lanes of v[i]. Overwrites v.
+template <class V, class F>
+MICA_INLINE V fold_each(V (&v)[kLanes], F f) {
+  for (int count = kLanes / 2; count > 0; count /= 2) {
+    for (int i = 0; i < count; ++i) v[i] = fold_pairs(v[2 * i], v[2 * i + 1], f);
+  }
+  return v[0];
 }
 
 // 1.5 * 2^23: a float of this size has a unit in the last place of 1, so adding it rounds to an
