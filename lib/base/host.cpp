@@ -351,10 +351,9 @@ ThreadChoice choose_running_threads(const HostFacts& host, int requested) {
   const ThreadChoice choice = choose_threads(host, requested), usable = usable_threads(host);
   if (choice.threads <= usable.threads) return choice;
   // Only what was asked for passes the caps of choose_threads().
-  throw Error(ErrorCode::kUsage,
-              fmt::format("{}: expected 1 .. {} ({}), found {}",
-                          requested != 0 ? "threads" : "MICA_THREADS", usable.threads,
-                          usable.reason, choice.threads));
+  throw Error(ErrorCode::kUsage, fmt::format("{}: expected 1 .. {} ({}), found {}",
+                                             requested != 0 ? "threads" : "MICA_THREADS",
+                                             usable.threads, usable.reason, choice.threads));
 }
 
 }  // namespace mica
