@@ -10,7 +10,7 @@ namespace {
 struct RoleInfo {
   Role role;
   const char* name;       // inside its layer
-  const char* hf_name;    // without "model." and "layers.N."
+  const char* hf_name;    // without "model." and "layers.N."; null: depends on the architecture
   const char* gguf_name;  // without "blk.N."
 };
 
@@ -19,24 +19,32 @@ constexpr RoleInfo kRoles[] = {
     {Role::kTokenEmbedding, "embedding", "embed_tokens.weight", "token_embd.weight"},
 
     {Role::kAttnNorm, "attn.norm", "input_layernorm.weight", "attn_norm.weight"},
+    {Role::kAttnNormBias, "attn.norm_bias", "input_layernorm.bias", "attn_norm.bias"},
     {Role::kAttnQ, "attn.q", "self_attn.q_proj.weight", "attn_q.weight"},
     {Role::kAttnK, "attn.k", "self_attn.k_proj.weight", "attn_k.weight"},
     {Role::kAttnV, "attn.v", "self_attn.v_proj.weight", "attn_v.weight"},
     {Role::kAttnQBias, "attn.q_bias", "self_attn.q_proj.bias", "attn_q.bias"},
     {Role::kAttnKBias, "attn.k_bias", "self_attn.k_proj.bias", "attn_k.bias"},
     {Role::kAttnVBias, "attn.v_bias", "self_attn.v_proj.bias", "attn_v.bias"},
+    {Role::kAttnQNorm, "attn.q_norm", "self_attn.q_norm.weight", "attn_q_norm.weight"},
+    {Role::kAttnKNorm, "attn.k_norm", "self_attn.k_norm.weight", "attn_k_norm.weight"},
     {Role::kAttnOut, "attn.out", "self_attn.o_proj.weight", "attn_output.weight"},
     {Role::kAttnOutBias, "attn.out_bias", "self_attn.o_proj.bias", "attn_output.bias"},
+    {Role::kAttnPostNorm, "attn.post_norm", nullptr, "post_attention_norm.weight"},
 
     {Role::kFfnNorm, "ffn.norm", "post_attention_layernorm.weight", "ffn_norm.weight"},
+    {Role::kFfnNormBias, "ffn.norm_bias", "post_attention_layernorm.bias", "ffn_norm.bias"},
     {Role::kFfnGate, "ffn.gate", "mlp.gate_proj.weight", "ffn_gate.weight"},
     {Role::kFfnUp, "ffn.up", "mlp.up_proj.weight", "ffn_up.weight"},
     {Role::kFfnGateBias, "ffn.gate_bias", "mlp.gate_proj.bias", "ffn_gate.bias"},
     {Role::kFfnUpBias, "ffn.up_bias", "mlp.up_proj.bias", "ffn_up.bias"},
     {Role::kFfnDown, "ffn.down", "mlp.down_proj.weight", "ffn_down.weight"},
     {Role::kFfnDownBias, "ffn.down_bias", "mlp.down_proj.bias", "ffn_down.bias"},
+    {Role::kFfnPostNorm, "ffn.post_norm", "post_feedforward_layernorm.weight",
+     "post_ffw_norm.weight"},
 
     {Role::kOutputNorm, "output_norm", "norm.weight", "output_norm.weight"},
+    {Role::kOutputNormBias, "output_norm_bias", "norm.bias", "output_norm.bias"},
     {Role::kHead, "head", "lm_head.weight", "output.weight"},
 };
 
@@ -62,7 +70,8 @@ int take_layer(std::string_view& name, std::string_view prefix) {
 std::optional<TensorPlace> find_place(std::string_view name, int layer,
                                       const char* RoleInfo::*source_name) {
   for (const RoleInfo& info : kRoles) {
-    if (name == info.*source_name && role_in_layer(info.role) == (layer != kNoLayer)) {
+    const char* known = info.*source_name;
+    if (known != nullptr && name == known && role_in_layer(info.role) == (layer != kNoLayer)) {
       return TensorPlace{info.role, layer};
     }
   }

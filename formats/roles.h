@@ -13,16 +13,21 @@ enum class Role : uint16_t {
   kTokenEmbedding = 1,  // [V, D]
   kOutputNorm = 2,      // [D]
   kHead = 3,            // [V, D]; absent when tied to the embedding
+  kOutputNormBias = 4,  // [D]
 
-  kAttnNorm = 16,     // [D]
-  kAttnQ = 17,        // [H * E, D]
-  kAttnK = 18,        // [K * E, D]
-  kAttnV = 19,        // [K * E, D]
-  kAttnOut = 20,      // [D, H * E]
-  kAttnQBias = 21,    // [H * E]
-  kAttnKBias = 22,    // [K * E]
-  kAttnVBias = 23,    // [K * E]
-  kAttnOutBias = 24,  // [D]
+  kAttnNorm = 16,      // [D]
+  kAttnQ = 17,         // [H * E, D]
+  kAttnK = 18,         // [K * E, D]
+  kAttnV = 19,         // [K * E, D]
+  kAttnOut = 20,       // [D, H * E]
+  kAttnQBias = 21,     // [H * E]
+  kAttnKBias = 22,     // [K * E]
+  kAttnVBias = 23,     // [K * E]
+  kAttnOutBias = 24,   // [D]
+  kAttnNormBias = 25,  // [D]
+  kAttnQNorm = 26,     // [E] or [H * E]
+  kAttnKNorm = 27,     // [E] or [K * E]
+  kAttnPostNorm = 28,  // [D]
 
   kFfnNorm = 48,  // [D]
   kFfnGate = 49,  // [F, D]
@@ -31,6 +36,8 @@ enum class Role : uint16_t {
   kFfnGateBias = 52,
   kFfnUpBias = 53,
   kFfnDownBias = 54,
+  kFfnNormBias = 55,  // [D]
+  kFfnPostNorm = 56,  // [D]
 };
 
 constexpr int kNoLayer = -1;   // embedding, output norm, head

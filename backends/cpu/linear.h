@@ -32,7 +32,7 @@ enum class LinearEnd {
 struct LinearStep {
   View<const float> x;            // [rows, K]
   std::span<const int32_t> rows;  // the rows of x that are tokens; empty: all
-  RmsNorm norm;
+  Norm norm;
   std::span<const Linear> linears;
   LinearEnd end = LinearEnd::kStore;
   bool two_parts = false;  // codes of x and codes of what they leave (quant/README.md, "The head")

@@ -29,9 +29,14 @@ struct Weight {
   bool present() const { return data != nullptr; }
 };
 
-// y = x / sqrt(mean(x^2) + epsilon) * weight. (RMSNorm, arXiv:1910.07467)
-struct RmsNorm {
+// Both in rows of D: y = x / sqrt(mean(x^2) + epsilon) * weight (RMSNorm, arXiv:1910.07467), or
+// y = (x - mean(x)) / sqrt(variance(x) + epsilon) * weight + bias (LayerNorm, arXiv:1607.06450).
+enum class NormKind { kRms, kLayer };
+
+struct Norm {
+  NormKind kind = NormKind::kRms;
   View<const float> weight;  // [D]; empty: no norm
+  View<const float> bias;    // [D] or empty
   float epsilon = 0;
 };
 
@@ -41,7 +46,11 @@ struct Projection {
   View<float> out;                 // [T, N]
 };
 
-enum class Activation { kSilu };
+enum class Activation {
+  kSilu,
+  kGelu,      // x / 2 * (1 + erf(x / sqrt(2)))
+  kGeluTanh,  // x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
+};
 
 struct EmbedArgs {
   std::span<const int32_t> ids;   // [T], below table rows
@@ -52,14 +61,14 @@ struct EmbedArgs {
 // out_i = norm(x) * W_i^T + bias_i for up to three projections that share the input's group.
 struct NormLinearArgs {
   View<const float> x;  // [T, D]
-  RmsNorm norm;
+  Norm norm;
   std::span<const Projection> projections;
 };
 
 // out = activation(norm(x) * gate^T + gate_bias) * (norm(x) * up^T + up_bias)
 struct GatedLinearArgs {
   View<const float> x;  // [T, D]
-  RmsNorm norm;
+  Norm norm;
   const Weight* gate = nullptr;  // [F, D]
   const Weight* up = nullptr;    // [F, D]
   View<const float> gate_bias;   // [F] or empty
@@ -119,7 +128,7 @@ struct AttentionArgs {
 struct LogitsArgs {
   View<const float> x;            // [T, D]
   std::span<const int32_t> rows;  // [R], below T
-  RmsNorm norm;
+  Norm norm;
   const Weight* head = nullptr;  // [V, D]
   View<float> out;               // [R, V]
 };

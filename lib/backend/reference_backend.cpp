@@ -31,7 +31,7 @@ class HostBuffer final : public DeviceBuffer {
 };
 
 // The rows' norm, each value rounded once; the rows themselves where there is no norm.
-std::vector<float> normalize(View<const float> x, const RmsNorm& norm) {
+std::vector<float> normalize(View<const float> x, const Norm& norm) {
   std::vector<float> out(x.data(), x.data() + x.size());
   if (norm.weight.empty()) return out;
   const int64_t size = x.row_size();
@@ -52,9 +52,16 @@ void add_bias(std::vector<float>& y, View<const float> bias) {
 }
 
 float activate(float value, Activation activation) {
+  const double x = value;
   switch (activation) {
     case Activation::kSilu:
-      return static_cast<float>(value / (1 + std::exp(-double{value})));
+      return static_cast<float>(x / (1 + std::exp(-x)));
+    case Activation::kGelu:
+      return static_cast<float>(x / 2 * std::erfc(-x / std::numbers::sqrt2));
+    case Activation::kGeluTanh: {
+      const double inner = std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x);
+      return static_cast<float>(x / (1 + std::exp(-2 * inner)));
+    }
   }
   return value;
 }

@@ -14,16 +14,22 @@ namespace mica {
 
 // Rotary position embedding: which angle each channel pair turns by.
 struct RopeConfig {
-  enum class Scaling { kNone, kLinear, kLlama3, kFactors };
+  enum class Scaling { kNone, kLinear, kLlama3, kFactors, kYarn, kDynamic, kLongRope };
 
   double base = 0;
   int64_t size = 0;  // rotated channels of a head, even, at most the head size
   Scaling scaling = Scaling::kNone;
-  double factor = 1;  // linear, llama3
-  double low_frequency_factor = 1;
-  double high_frequency_factor = 1;
-  int64_t original_context_length = 0;
-  std::vector<float> factors;  // [size / 2] divisors of the frequencies
+  double factor = 1;                    // linear, llama3, yarn, dynamic
+  double low_frequency_factor = 1;      // llama3
+  double high_frequency_factor = 1;     // llama3
+  int64_t original_context_length = 0;  // llama3, yarn, dynamic, longrope
+  double beta_fast = 32;                // yarn
+  double beta_slow = 1;                 // yarn
+  bool truncate = true;                 // yarn
+  std::vector<float> factors;           // [size / 2] divisors of the frequencies; longrope: in
+                                        // contexts up to the original one
+  std::vector<float> long_factors;      // [size / 2] longrope, in longer ones
+  float attention_factor = 1;           // cosine and sine are multiplied by it
 };
 
 struct ModelConfig {
@@ -39,8 +45,19 @@ struct ModelConfig {
   int64_t context_length = 0;
   float norm_epsilon = 0;
   Activation activation = Activation::kSilu;
-  RopeConfig rope;
   bool tied_embeddings = false;
+  bool parallel_residual = false;  // attention and feed-forward have the same input
+  float embedding_scale = 1;
+  float residual_scale = 1;
+  float logits_scale = 1;
+  float attention_scale = 1;    // 1 / sqrt(E) unless the file says otherwise
+  float attention_softcap = 0;  // 0: none
+  float logits_softcap = 0;     // 0: none
+  RopeConfig rope;
+  RopeConfig window_rope;             // of windowed layers
+  int64_t window = 0;                 // positions that a windowed layer sees; 0: none
+  std::vector<bool> windowed_layers;  // [layers]
+  std::vector<bool> rope_layers;      // [layers], false: no rotation
 };
 
 // Throws Error(kInvalidFile) or, for settings that are not known here, Error(kUnsupported); `file`

@@ -48,7 +48,7 @@ Decoder::Decoder(Backend& backend, const ModelConfig& config, const ModelWeights
     : backend_(backend),
       config_(config),
       weights_(weights),
-      inverse_frequencies_(rope_inverse_frequencies(config.rope)),
+      inverse_frequencies_(rope_inverse_frequencies(config.rope, limits.context)),
       memory_(backend.allocate(scratch_bytes(config, limits))) {
   reserved_bytes_ = place(scratch_, memory_->data(), config, limits) +
                     backend.reserve(step_limits(config, limits));
@@ -89,8 +89,8 @@ bool Decoder::forward(std::span<const int32_t> ids, std::span<const BatchSegment
   for (const BatchSegment& segment : segments) {
     for (int64_t i = 0; i < segment.tokens; ++i) {
       const int64_t row = segment.first_row + i;
-      rope_angles(inverse_frequencies_, segment.first_position + i, s.cosine.row(row),
-                  s.sine.row(row));
+      rope_angles(inverse_frequencies_, segment.first_position + i, config_.rope.attention_factor,
+                  s.cosine.row(row), s.sine.row(row));
     }
   }
   backend_.embed({.ids = ids, .table = &weights_.embedding, .out = s.x});

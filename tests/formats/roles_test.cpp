@@ -7,11 +7,13 @@ namespace mica {
 namespace {
 
 constexpr Role kAllRoles[] = {
-    Role::kTokenEmbedding, Role::kOutputNorm, Role::kHead,       Role::kAttnNorm,
-    Role::kAttnQ,          Role::kAttnK,      Role::kAttnV,      Role::kAttnOut,
-    Role::kAttnQBias,      Role::kAttnKBias,  Role::kAttnVBias,  Role::kAttnOutBias,
-    Role::kFfnNorm,        Role::kFfnGate,    Role::kFfnUp,      Role::kFfnDown,
-    Role::kFfnGateBias,    Role::kFfnUpBias,  Role::kFfnDownBias};
+    Role::kTokenEmbedding, Role::kOutputNorm, Role::kHead,        Role::kAttnNorm,
+    Role::kAttnQ,          Role::kAttnK,      Role::kAttnV,       Role::kAttnOut,
+    Role::kAttnQBias,      Role::kAttnKBias,  Role::kAttnVBias,   Role::kAttnOutBias,
+    Role::kFfnNorm,        Role::kFfnGate,    Role::kFfnUp,       Role::kFfnDown,
+    Role::kFfnGateBias,    Role::kFfnUpBias,  Role::kFfnDownBias, Role::kOutputNormBias,
+    Role::kAttnNormBias,   Role::kAttnQNorm,  Role::kAttnKNorm,   Role::kAttnPostNorm,
+    Role::kFfnNormBias,    Role::kFfnPostNorm};
 
 TEST_CASE("every role has a name and a place of its own in the order of execution") {
   std::set<std::string> names;

@@ -17,7 +17,7 @@ View<const float> place_input(Memory& memory, const ProductInput& input) {
   return {memory.place(input.x), input.tokens, input.cols};
 }
 
-RmsNorm place_norm(Memory& memory, const ProductInput& input) {
+Norm place_norm(Memory& memory, const ProductInput& input) {
   return {.weight = place_optional(memory, input.norm_weight), .epsilon = input.epsilon};
 }
 

@@ -40,6 +40,64 @@ TEST_CASE("every number of the metadata reaches the config") {
   CHECK(config.rope.original_context_length == 8192);
 }
 
+TEST_CASE("what a file does not say has its default") {
+  const ModelConfig config = parse_model_config(model_object(), "tiny.mica");
+  CHECK(config.activation == Activation::kSilu);
+  CHECK_FALSE(config.parallel_residual);
+  CHECK(config.embedding_scale == 1);
+  CHECK(config.residual_scale == 1);
+  CHECK(config.logits_scale == 1);
+  CHECK(config.attention_scale == 0.25f);
+  CHECK(config.attention_softcap == 0);
+  CHECK(config.logits_softcap == 0);
+  CHECK(config.window == 0);
+  CHECK(config.windowed_layers == std::vector<bool>{false, false});
+  CHECK(config.rope_layers == std::vector<bool>{true, true});
+  CHECK(config.window_rope.base == config.rope.base);
+  CHECK(config.rope.attention_factor == 1);
+}
+
+TEST_CASE("scales, windows and the layers they belong to reach the config") {
+  Json model = model_object();
+  const auto set = [&](const char* key, const char* value) {
+    model[key] = Json::parse(value, "test");
+  };
+  set("activation", "\"gelu_tanh\"");
+  set("parallel_residual", "true");
+  set("embedding_scale", "8");
+  set("residual_scale", "0.25");
+  set("logits_scale", "0.5");
+  set("attention_scale", "0.125");
+  set("attention_softcap", "50");
+  set("logits_softcap", "30");
+  set("window", "512");
+  CHECK(parse_model_config(model, "t.mica").windowed_layers == std::vector<bool>{true, true});
+  set("windowed_layers", "[true, false]");
+  set("rope_layers", "[false, true]");
+  set("window_rope",
+      R"({"base": 10000.0, "size": 16, "scaling": "yarn", "factor": 4,
+          "original_context_length": 64, "beta_fast": 16, "beta_slow": 2, "truncate": false,
+          "attention_factor": 1.25})");
+  const ModelConfig config = parse_model_config(model, "t.mica");
+  CHECK(config.activation == Activation::kGeluTanh);
+  CHECK(config.parallel_residual);
+  CHECK(config.embedding_scale == 8);
+  CHECK(config.residual_scale == 0.25f);
+  CHECK(config.logits_scale == 0.5f);
+  CHECK(config.attention_scale == 0.125f);
+  CHECK(config.attention_softcap == 50);
+  CHECK(config.logits_softcap == 30);
+  CHECK(config.window == 512);
+  CHECK(config.windowed_layers == std::vector<bool>{true, false});
+  CHECK(config.rope_layers == std::vector<bool>{false, true});
+  CHECK(config.rope.scaling == RopeConfig::Scaling::kNone);
+  CHECK(config.window_rope.scaling == RopeConfig::Scaling::kYarn);
+  CHECK(config.window_rope.beta_fast == 16);
+  CHECK(config.window_rope.beta_slow == 2);
+  CHECK_FALSE(config.window_rope.truncate);
+  CHECK(config.window_rope.attention_factor == 1.25f);
+}
+
 TEST_CASE("a config that cannot be right is refused, naming field, expected and found") {
   struct Row {
     const char* field;  // "rope.size": a member of "rope"
@@ -71,8 +129,8 @@ TEST_CASE("a config that cannot be right is refused, naming field, expected and 
       {"context_length", "0", kBad,
        "t.mica: model.context_length: expected 1 .. 16777216, found 0"},
       {"norm_epsilon", "-1", kBad, "t.mica: model.norm_epsilon: expected 0 .. 1, found -1"},
-      {"activation", "\"gelu\"", kUnknown,
-       "t.mica: model.activation: expected 'silu', found 'gelu'"},
+      {"activation", "\"relu\"", kUnknown,
+       "t.mica: model.activation: expected 'silu', 'gelu', 'gelu_tanh', found 'relu'"},
       {"tied_embeddings", "1", kBad,
        "t.mica: model.tied_embeddings: expected boolean, found integer"},
       {"sliding_window", "4096", kUnknown,
@@ -81,8 +139,30 @@ TEST_CASE("a config that cannot be right is refused, naming field, expected and 
       {"rope.base", "0", kBad, "t.mica: model.rope.base: expected 1 .. 1000000000000, found 0"},
       {"rope.size", "18", kBad, "t.mica: model.rope.size: expected 2 .. 16, found 18"},
       {"rope.size", "3", kBad, "t.mica: model.rope.size: expected an even number, found 3"},
-      {"rope.scaling", "\"yarn\"", kUnknown,
-       "t.mica: model.rope.scaling: expected 'none', 'linear', 'llama3', 'factors', found 'yarn'"},
+      {"rope.scaling", "\"su\"", kUnknown,
+       "t.mica: model.rope.scaling: expected 'none', 'linear', 'llama3', 'factors', 'yarn', "
+       "'dynamic', 'longrope', found 'su'"},
+      {"rope.scaling", "\"yarn\"", kBad, "t.mica: model.rope.factor: expected number, found null"},
+      {"rope.scaling", "\"longrope\"", kBad,
+       "t.mica: model.rope.original_context_length: expected integer, found null"},
+      {"rope.attention_factor", "0", kBad,
+       "t.mica: model.rope.attention_factor: expected 1e-06 .. 1000000, found 0"},
+      {"rope.beta_fast", "32", kUnknown,
+       "t.mica: model.rope.beta_fast: expected no such setting, found 32"},
+      {"embedding_scale", "-1", kBad,
+       "t.mica: model.embedding_scale: expected 1e-06 .. 1000000, found -1"},
+      {"logits_softcap", "true", kBad,
+       "t.mica: model.logits_softcap: expected number, found boolean"},
+      {"parallel_residual", "1", kBad,
+       "t.mica: model.parallel_residual: expected boolean, found integer"},
+      {"window", "0", kBad, "t.mica: model.window: expected 1 .. 16777216, found 0"},
+      {"windowed_layers", "[true, false]", kBad,
+       "t.mica: model.window: expected integer, found null"},
+      {"rope_layers", "[true]", kBad, "t.mica: model.rope_layers: expected 2 booleans, found 1"},
+      {"rope_layers", "[true, 1]", kBad,
+       "t.mica: model.rope_layers: expected boolean, found integer"},
+      {"window_rope", "{\"base\": 10000, \"size\": 8, \"scaling\": \"none\"}", kBad,
+       "t.mica: model.window_rope.size: expected 16 as in rope, found 8"},
       {"rope.scaling", "\"linear\"", kBad,
        "t.mica: model.rope.factor: expected number, found null"},
       {"rope.scaling", "\"factors\"", kBad,
