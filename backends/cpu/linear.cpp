@@ -15,6 +15,8 @@ constexpr int64_t kBlockTokens = 512;
 // Panels that a thread takes at a time for few tokens: about a microsecond of reading, beside which
 // a fetch from a counter is nothing.
 constexpr int64_t kStreamPanels = 4;
+// Rows of input that every thread prepares for itself, which costs less than waiting for others.
+constexpr int64_t kAloneTokens = 8;
 constexpr int64_t kProductFloats = kBlockTokens * kStripePanels * kPanelRows;
 // Bytes that a thread asks for before it begins to stream; the kernels ask for those after.
 constexpr int64_t kFirstBytes = 16 << 10;
@@ -87,7 +89,7 @@ uint64_t LinearRunner::reserve(const StepLimits& limits) {
   uint64_t bytes = shared_.allocate(rows, limits.input_cols);
   bytes += rows_.reserve(limits, kBlockTokens);
   for (ThreadMemory& memory : threads_) {
-    bytes += memory.input.allocate(kStreamTokens, limits.input_cols);
+    bytes += memory.input.allocate(kAloneTokens, limits.input_cols);
     memory.row = AlignedBuffer(limits.input_cols * sizeof(float));
     memory.scratch = AlignedBuffer(kProductScratchBytes);
     for (AlignedBuffer& products : memory.products) {
@@ -108,7 +110,7 @@ void LinearRunner::run(const LinearStep& step) {
   int64_t units = 0;
   for (size_t i = 0; i < unit_kinds(step); ++i) units += panel_count(*step.linears[i].weight);
   ++step_number_;
-  if (tokens * parts_of(step) <= kStreamTokens) {
+  if (tokens * parts_of(step) <= kAloneTokens) {
     return pool_.share(units, kStreamPanels, [&](int thread, Range part) {
       run_units(step, prepare_alone(step, part.begin, thread), part, thread);
     });

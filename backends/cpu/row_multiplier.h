@@ -19,7 +19,7 @@ namespace mica::cpu {
 class RowMultiplier {
  public:
   // Up to this many tokens Kernels::multiply_rows() serves, and the module is not loaded.
-  static constexpr int64_t kOwnTokens = kStreamTokens;
+  static constexpr int64_t kOwnTokens = 8;
 
   RowMultiplier(const Kernels& kernels, Activations activations, int threads);
 

@@ -113,8 +113,6 @@ constexpr int64_t kPiecePositions = 256;
 constexpr int64_t kStripePanels = 3;
 // Tokens that coded inputs and outputs of multiply() are padded to.
 constexpr int64_t kTokenPadding = 4;
-// Tokens up to which multiply() streams the weights instead of unpacking them.
-constexpr int64_t kStreamTokens = 8;
 // Scratch of one thread for multiply() and multiply_decoded().
 constexpr int64_t kProductScratchBytes = 64 << 10;
 
@@ -125,8 +123,8 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* weight, int64_t cols, float epsilon, float* out);
   void (*quantize)(const float* x, int64_t cols, int group, int8_t* codes, InputGroup* groups);
 
-  // y[t][n] = products of quant/README.md, n over all rows of all panels. multiply() reads and
-  // writes tokens up to the next multiple of kTokenPadding when there are more than kStreamTokens.
+  // y[t][n] = products of quant/README.md, n over all rows of all panels. multiply() may read and
+  // write tokens up to the next multiple of kTokenPadding.
   void (*multiply)(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
                    std::byte* scratch);
   // The same with decoded weights and float activations.

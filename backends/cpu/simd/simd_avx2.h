@@ -6,6 +6,7 @@
 namespace mica::cpu {
 namespace {
 
+constexpr int kStreamTokens = 24;
 constexpr int kTileTokens = 4;
 constexpr bool kFoldsCodes = false;  // vpmaddubsw saturates on unsigned bytes above 128
 constexpr int kByteBias = 0;

@@ -14,6 +14,8 @@ using Ints = Lanes<int32_t, 64>;
 using Words = Lanes<uint32_t, 64>;  // a 64-byte line
 
 constexpr int kStreamTile = 8;
+constexpr int kStreamTilePanels = 2;
+constexpr int kStreamTokens = 48;
 constexpr int kTilePanels = 3;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 8;

@@ -7,6 +7,7 @@
 namespace mica::cpu {
 namespace {
 
+constexpr int kStreamTokens = 8;
 constexpr int kTileTokens = 6;
 constexpr bool kFoldsCodes = true;
 constexpr int kByteBias = 128;

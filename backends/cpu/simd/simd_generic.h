@@ -11,8 +11,10 @@ using Ints = Lanes<int32_t, 16>;
 using Words = Lanes<uint32_t, 16>;  // a 64-byte line
 
 // How many sums the registers hold:
-constexpr int kStreamTile = 4;  // tokens of a panel that streams
-constexpr int kTilePanels = 1;  // panels and tokens of a tile of int8 products
+constexpr int kStreamTile = 4;        // tokens of a panel that streams
+constexpr int kStreamTilePanels = 1;  // that as many tokens share
+constexpr int kStreamTokens = 16;     // more are faster with weights unpacked to bytes
+constexpr int kTilePanels = 1;        // panels and tokens of a tile of int8 products
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;   // tokens of a panel of float products
 constexpr int kAttendRows = 2;    // query rows that share keys or values

@@ -14,6 +14,8 @@ using Ints = Lanes<int32_t, 16>;
 using Words = Lanes<uint32_t, 16>;  // a 64-byte line
 
 constexpr int kStreamTile = 4;
+constexpr int kStreamTilePanels = 1;
+constexpr int kStreamTokens = 8;
 constexpr int kTilePanels = 1;
 constexpr int kTileTokens = 4;
 constexpr int kFloatTokens = 4;

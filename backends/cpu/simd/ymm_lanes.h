@@ -14,6 +14,7 @@ using Ints = Lanes<int32_t, 32>;
 using Words = Lanes<uint32_t, 32>;  // a 64-byte line
 
 constexpr int kStreamTile = 4;
+constexpr int kStreamTilePanels = 1;
 constexpr int kTilePanels = 1;
 constexpr int kFloatTokens = 4;
 constexpr int kAttendRows = 6;

@@ -120,8 +120,9 @@ TEST_CASE("operations allocate nothing") {
 
   testing::allocations_left = 0;
   backend->embed({.ids = ids, .table = &table.weight, .out = state});
-  backend->norm_linear(
-      {.x = state, .norm = {{norm.data(), cols}, 1e-5f}, .projections = projections});
+  backend->norm_linear({.x = state,
+                        .norm = {.weight = {norm.data(), cols}, .epsilon = 1e-5f},
+                        .projections = projections});
   backend->rope_store_kv(
       {.q = {q.data(), tokens, heads, size},
        .k = {k.data(), tokens, kv_heads, size},
