@@ -41,7 +41,10 @@ std::string program_help() {
   for (const Command* command : commands()) {
     text += fmt::format("  {:<12} {}\n", command->name, command->summary);
   }
-  return text + "\n`mica COMMAND --help` shows a command's examples and options.\n";
+  return text +
+         "\n`mica COMMAND --help` shows a command's examples and options.\n\n"
+         "Exit codes: 0 done, 1 run-time failure, 2 usage, 3 invalid model file, 4 does not fit,\n"
+         "5 unsupported model or CPU, 6 verification failed, 130 interrupted.\n";
 }
 
 // The word of the command line that no option or command matches, with the nearest one that exists.
