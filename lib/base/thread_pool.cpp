@@ -19,11 +19,16 @@
 namespace mica {
 namespace {
 
-// Longer than the gap between two jobs of one token, far shorter than the gap between requests.
-constexpr auto kSpinTime = std::chrono::microseconds(30);
-// Longer than the work of one piece. A yield may cost a time slice where another program wants the
-// processor, so it comes only when a thread that is waited for must have lost its own.
-constexpr auto kTimeBeforeYield = std::chrono::microseconds(10);
+using Clock = std::chrono::steady_clock;
+
+// A thread waits for others' last pieces, and pieces of one token and of a long prompt differ a
+// hundredfold. So it expects to wait no longer than it has worked since it last waited, within
+// these bounds: for longer than between two jobs of a token, far shorter than between requests.
+constexpr Clock::duration kLeastPatience = std::chrono::microseconds(10);
+constexpr Clock::duration kMostPatience = std::chrono::microseconds(1000);
+// Then another thread must have lost its processor. A yield may cost a time slice where another
+// program wants this one, and a sleep more, so that comes last.
+constexpr int kPatiencesBeforeSleep = 3;
 constexpr int kPausesAtOnce = 32;  // about a microsecond
 
 void pause_cpu() {
@@ -36,20 +41,24 @@ void pause_cpu() {
 
 // A number that threads wait on to change.
 struct Signal {
-  // Spins for kSpinTime, then sleeps until the number is no longer `old`.
+  // Spins, then yields, then sleeps, until the number is no longer `old`.
   void wait_for_change(uint32_t old) {
-    using Clock = std::chrono::steady_clock;
+    thread_local Clock::time_point last_wait;
     std::optional<Clock::time_point> start;
-    Clock::duration waited{};
+    Clock::duration patience = kLeastPatience, waited{};
     do {
       for (int i = 0; i < kPausesAtOnce; ++i) {
         if (number.load(std::memory_order_acquire) != old) return;
         pause_cpu();
       }
-      if (!start) start = Clock::now();
-      waited = Clock::now() - *start;
-      if (waited > kTimeBeforeYield) std::this_thread::yield();
-    } while (waited < kSpinTime);
+      const Clock::time_point now = Clock::now();
+      if (!start) {
+        patience = std::clamp(now - std::exchange(last_wait, now), kLeastPatience, kMostPatience);
+        start = now;
+      }
+      waited = now - *start;
+      if (waited > patience) std::this_thread::yield();
+    } while (waited < kPatiencesBeforeSleep * patience);
     sleepers.fetch_add(1);
     number.wait(old);
     sleepers.fetch_sub(1);
