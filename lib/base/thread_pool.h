@@ -2,8 +2,8 @@
 //
 // The calling thread takes part as thread 0. A job is over when its work is done, not when every
 // thread has come: a worker that has no processor at the moment (a busy machine, a small quota) is
-// not waited for unless it holds a piece of the work. Workers spin for a few microseconds after a
-// job, then sleep; nothing spins between requests.
+// not waited for unless it holds a piece of the work. Workers spin for about as long as they
+// worked, at most some milliseconds, then sleep; nothing spins between requests.
 //
 // Jobs are started from one thread at a time and not from a job (Error(kUsage)). The first
 // exception of a job is rethrown once all threads have left it.
