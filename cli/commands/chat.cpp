@@ -1,4 +1,5 @@
 // mica chat: a conversation on the terminal, or one answer for -p TEXT or a pipe.
+#include <cerrno>
 #include <fmt/core.h>
 #include <iostream>
 
@@ -59,10 +60,13 @@ enum class Input { kText, kEnd, kInterrupted };
 
 Input read_line(const char* prompt, std::string& line) {
   fmt::print(stderr, "{}", prompt);
+  errno = 0;
   if (std::getline(std::cin, line)) return Input::kText;
+  // The read may return before the handler has run (under ThreadSanitizer it does).
+  const bool interrupted = errno == EINTR || InterruptHandler::count() > 0;
   std::cin.clear();
   std::clearerr(stdin);
-  return InterruptHandler::count() > 0 ? Input::kInterrupted : Input::kEnd;
+  return interrupted ? Input::kInterrupted : Input::kEnd;
 }
 
 // A line, or lines between """ and """.
