@@ -103,7 +103,7 @@ TEST_CASE("a norm divides by the root of the mean square and multiplies by its w
   make_reference_backend(Activations::kInt8)
       ->logits({.x = {x.data(), 1, 32},
                 .rows = rows,
-                .norm = {{norm_weight.data(), 32}, 5},
+                .norm = {.weight = {norm_weight.data(), 32}, .epsilon = 5},
                 .head = &weight,
                 .out = {&logit, 1, 1}});
   CHECK(logit == 32.0f);
