@@ -4,6 +4,8 @@
 #include <atomic>
 #include <utility>
 
+#include "backends/cpu/normalize.h"
+
 namespace mica::cpu {
 namespace {
 
@@ -50,8 +52,13 @@ struct Item {
   int64_t kv_head;
 
   int64_t first_row() const { return segment->first_row + first_token; }
-  // That the last token sees.
+  // That the last token sees or has behind it.
   int64_t positions() const { return segment->first_position + first_token + tokens; }
+  int64_t pieces() const { return ceil_divide(positions(), kPiecePositions); }
+  // The first piece of which the first token sees anything.
+  int64_t first_piece(int64_t window) const {
+    return std::max<int64_t>(0, positions() - tokens + 1 - window) / kPiecePositions;
+  }
 };
 
 // How the work of one call is cut into items.
@@ -73,12 +80,14 @@ class Division {
     for (const BatchSegment& segment : args_.segments) tokens += segment.tokens;
     return tokens;
   }
+  // The most that an item has.
   int64_t pieces() const {
-    int64_t positions = 0;
+    int64_t most = 0;
     for (const BatchSegment& segment : args_.segments) {
-      positions = std::max(positions, segment.first_position + segment.tokens);
+      const Item last{&segment, 0, segment.tokens, 0};
+      most = std::max(most, last.pieces() - last.first_piece(args_.window));
     }
-    return ceil_divide(positions, kPiecePositions);
+    return most;
   }
 
   Item item(int64_t index) const {
@@ -98,7 +107,9 @@ class Division {
             .heads = heads_,
             .head_size = layout.head_size,
             .first_position = item.segment->first_position + item.first_token,
+            .window = args_.window,
             .scale = args_.scale,
+            .softcap = args_.softcap,
             .format = kv_format(layout.type),
             .keys = args_.kv.keys(0, item.kv_head),
             .part_bytes = layout.part_bytes(),
@@ -128,6 +139,19 @@ class Division {
   int64_t heads_;  // of one kv head
   int64_t tile_tokens_;
 };
+
+void attend_piece(const Kernels& kernels, const AttentionTile& tile, const Item& item,
+                  int64_t piece, const AttentionScratch& scratch, const AttentionState& state) {
+  const int64_t begin = piece * kPiecePositions;
+  kernels.attend(tile, begin, std::min(item.positions(), begin + kPiecePositions), scratch, state);
+}
+
+// A row of heads: each for itself where the norm has a head's size.
+void normalize_heads(const Kernels& kernels, const Norm& norm, float* x, int64_t size) {
+  if (!norm.present()) return;
+  const int64_t width = norm.weight.size();
+  for (int64_t i = 0; i < size; i += width) normalize(kernels, norm, x + i, width, x + i);
+}
 
 }  // namespace
 
@@ -183,11 +207,12 @@ void AttentionRunner::run_whole(const AttentionArgs& args, int64_t items) {
     for (int64_t index; (index = next.fetch_sub(1, std::memory_order_relaxed) - 1) >= 0;) {
       const Item item = division.item(index);
       const AttentionTile tile = division.tile(item);
-      for (int64_t begin = 0; begin < item.positions(); begin += kPiecePositions) {
-        const int64_t end = std::min(item.positions(), begin + kPiecePositions);
-        const AttentionState& state = begin == 0 ? memory.total : memory.piece;
-        kernels_.attend(tile, begin, end, memory.scratch, state);
-        if (begin > 0) kernels_.merge(tile.tokens * tile.heads, size, memory.piece, memory.total);
+      const int64_t first = item.first_piece(args.window);
+      for (int64_t piece = first; piece < item.pieces(); ++piece) {
+        attend_piece(kernels_, tile, item, piece, memory.scratch,
+                     piece == first ? memory.total : memory.piece);
+        if (piece == first) continue;
+        kernels_.merge(tile.tokens * tile.heads, size, memory.piece, memory.total);
       }
       kernels_.finish_attention(tile, memory.total, division.out(item), args.out.row_size());
     }
@@ -203,11 +228,10 @@ void AttentionRunner::run_divided(const AttentionArgs& args, int64_t items, int6
     for (int64_t index;
          (index = next_piece.fetch_add(1, std::memory_order_relaxed)) < items * pieces;) {
       const Item item = division.item(index / pieces);
-      const int64_t begin = index % pieces * kPiecePositions;
-      if (begin >= item.positions()) continue;
-      const int64_t end = std::min(item.positions(), begin + kPiecePositions);
-      kernels_.attend(division.tile(item), begin, end, threads_[thread].scratch,
-                      division.partial(partials, item, index % pieces, pieces));
+      const int64_t piece = item.first_piece(args.window) + index % pieces;
+      if (piece >= item.pieces()) continue;
+      attend_piece(kernels_, division.tile(item), item, piece, threads_[thread].scratch,
+                   division.partial(partials, item, index % pieces, pieces));
     }
   });
   pool_.run([&](int) {
@@ -215,7 +239,8 @@ void AttentionRunner::run_divided(const AttentionArgs& args, int64_t items, int6
       const Item item = division.item(index);
       const AttentionTile tile = division.tile(item);
       const AttentionState total = division.partial(partials, item, 0, pieces);
-      for (int64_t piece = 1; piece * kPiecePositions < item.positions(); ++piece) {
+      const int64_t count = item.pieces() - item.first_piece(args.window);
+      for (int64_t piece = 1; piece < count; ++piece) {
         kernels_.merge(tile.tokens * tile.heads, size,
                        division.partial(partials, item, piece, pieces), total);
       }
@@ -231,15 +256,19 @@ void AttentionRunner::rope_store_kv(const RopeStoreArgs& args) {
 
 void AttentionRunner::store_rows(const RopeStoreArgs& args, Range rows) {
   const KvLayout& layout = args.kv.layout;
-  const int64_t size = layout.head_size, pairs = args.rope.cosine.row_size();
+  const int64_t size = layout.head_size, pairs = args.rope.pairs();
   const KvFormat format = kv_format(layout.type);
   for (const BatchSegment& segment : args.segments) {
     const int64_t last = std::min(rows.end, segment.first_row + segment.tokens);
     for (int64_t row = std::max(rows.begin, segment.first_row); row < last; ++row) {
-      const float* cosine = args.rope.cosine.row(row);
-      const float* sine = args.rope.sine.row(row);
-      kernels_.rotate(args.q.row(row), args.q.dim(1), size, cosine, sine, pairs);
-      kernels_.rotate(args.k.row(row), layout.kv_heads, size, cosine, sine, pairs);
+      normalize_heads(kernels_, args.q_norm, args.q.row(row), args.q.row_size());
+      normalize_heads(kernels_, args.k_norm, args.k.row(row), args.k.row_size());
+      if (pairs > 0) {
+        const float* cosine = args.rope.cosine.row(row);
+        const float* sine = args.rope.sine.row(row);
+        kernels_.rotate(args.q.row(row), args.q.dim(1), size, cosine, sine, pairs);
+        kernels_.rotate(args.k.row(row), layout.kv_heads, size, cosine, sine, pairs);
+      }
       const int64_t position = segment.first_position + row - segment.first_row;
       const int32_t block = segment.blocks[position / kKvBlockTokens];
       const int64_t place = position % kKvBlockTokens;

@@ -9,14 +9,15 @@
 #include "backends/cpu/formats.h"
 #include "backends/cpu/isa.h"
 #include "backends/cpu/linear.h"
+#include "backends/cpu/normalize.h"
 #include "lib/base/error.h"
 #include "quant/weight_type.h"
 
 namespace mica {
 namespace {
 
-// Rows that a thread gathers at a time: fewer are not worth waking another.
-constexpr int64_t kEmbeddedTokens = 8;
+// Rows that a thread gathers or normalizes at a time: fewer are not worth waking another.
+constexpr int64_t kSharedTokens = 8;
 
 class HostBuffer final : public DeviceBuffer {
  public:
@@ -52,13 +53,13 @@ class CpuBackend final : public Backend {
  public:
   CpuBackend(ThreadPool& pool, const cpu::Kernels& kernels, Activations activations)
       : pool_(pool),
-        isa_(kernels.isa),
+        kernels_(kernels),
         linear_(pool, kernels, activations),
         attention_(pool, kernels) {}
 
   std::string name() const override {
     const int threads = pool_.size();
-    return "cpu (" + isa_ + ", " + std::to_string(threads) +
+    return "cpu (" + std::string(kernels_.isa) + ", " + std::to_string(threads) +
            (threads == 1 ? " thread)" : " threads)");
   }
 
@@ -84,9 +85,9 @@ class CpuBackend final : public Backend {
 
   void embed(const EmbedArgs& args) override {
     const auto tokens = static_cast<int64_t>(args.ids.size());
-    pool_.share(tokens, kEmbeddedTokens, [&](int, Range part) {
+    pool_.share(tokens, kSharedTokens, [&](int, Range part) {
       for (int64_t t = part.begin; t < part.end; ++t) {
-        cpu::embed_row(*args.table, args.ids[t], args.out.row(t));
+        cpu::embed_row(*args.table, args.ids[t], args.scale, args.out.row(t));
       }
     });
   }
@@ -101,14 +102,35 @@ class CpuBackend final : public Backend {
   }
 
   void gated_linear(const GatedLinearArgs& args) override {
-    const cpu::Linear linears[] = {{args.gate, pointer(args.gate_bias), args.out.data()},
-                                   {args.up, pointer(args.up_bias), nullptr}};
-    linear_.run({.x = args.x, .norm = args.norm, .linears = linears, .end = cpu::LinearEnd::kGate});
+    const cpu::Linear up{args.up, pointer(args.up_bias), args.out.data()};
+    const cpu::Linear gated[] = {{args.gate, pointer(args.gate_bias), args.out.data()}, up};
+    linear_.run({.x = args.x,
+                 .norm = args.norm,
+                 .linears = args.gate ? std::span(gated) : std::span(gated).last(1),
+                 .end = cpu::LinearEnd::kActivate,
+                 .activation = args.activation});
   }
 
   void linear_add(const LinearAddArgs& args) override {
     const cpu::Linear linears[] = {{args.weight, pointer(args.bias), args.residual.data()}};
-    linear_.run({.x = args.x, .linears = linears, .end = cpu::LinearEnd::kAdd});
+    linear_.run(
+        {.x = args.x, .linears = linears, .end = cpu::LinearEnd::kAdd, .scale = args.scale});
+  }
+
+  void norm_add(const NormAddArgs& args) override {
+    const int64_t size = args.x.row_size();
+    pool_.share(args.x.rows(), kSharedTokens, [&](int, Range part) {
+      for (int64_t t = part.begin; t < part.end; ++t) {
+        float* x = args.x.row(t);
+        cpu::normalize(kernels_, args.norm, x, size, x);
+        kernels_.add({.tokens = 1,
+                      .count = size,
+                      .y = {x, size},
+                      .bias = nullptr,
+                      .out = {args.residual.row(t), size},
+                      .scale = args.scale});
+      }
+    });
   }
 
   void rope_store_kv(const RopeStoreArgs& args) override { attention_.rope_store_kv(args); }
@@ -117,13 +139,18 @@ class CpuBackend final : public Backend {
   void logits(const LogitsArgs& args) override {
     if (args.rows.empty()) return;
     const cpu::Linear linears[] = {{args.head, nullptr, args.out.data()}};
-    linear_.run(
-        {.x = args.x, .rows = args.rows, .norm = args.norm, .linears = linears, .two_parts = true});
+    linear_.run({.x = args.x,
+                 .rows = args.rows,
+                 .norm = args.norm,
+                 .linears = linears,
+                 .scale = args.scale,
+                 .softcap = args.softcap,
+                 .two_parts = true});
   }
 
  private:
   ThreadPool& pool_;
-  std::string isa_;
+  const cpu::Kernels& kernels_;
   cpu::LinearRunner linear_;
   cpu::AttentionRunner attention_;
   StepLimits limits_;

@@ -61,9 +61,7 @@ void gather_row(const Weight& table, Format format, int64_t row, float* out) {
   }
 }
 
-}  // namespace
-
-void embed_row(const Weight& table, int64_t row, float* out) {
+void load_row(const Weight& table, int64_t row, float* out) {
   if (const auto format = find_format(table.dtype)) return gather_row(table, *format, row, out);
   const std::byte* from = table.data + row * table.slab_stride;
   if (table.dtype == kF32) {
@@ -74,6 +72,14 @@ void embed_row(const Weight& table, int64_t row, float* out) {
     const uint16_t half = load_half(from + 2 * k);
     out[k] = table.dtype == kF16 ? f16_to_f32(half) : bf16_to_f32(half);
   }
+}
+
+}  // namespace
+
+void embed_row(const Weight& table, int64_t row, float scale, float* out) {
+  load_row(table, row, out);
+  if (scale == 1) return;
+  for (int64_t k = 0; k < table.cols; ++k) out[k] *= scale;
 }
 
 }  // namespace mica::cpu

@@ -5,7 +5,7 @@
 
 namespace mica::cpu {
 
-// out: [cols]; the values that WeightType::decode gives.
-void embed_row(const Weight& table, int64_t row, float* out);
+// out: [cols]; the values that WeightType::decode gives, times `scale`.
+void embed_row(const Weight& table, int64_t row, float scale, float* out);
 
 }  // namespace mica::cpu

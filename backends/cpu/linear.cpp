@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "backends/cpu/formats.h"
+#include "backends/cpu/normalize.h"
 
 namespace mica::cpu {
 namespace {
@@ -27,9 +28,9 @@ int64_t panel_count(const Weight& weight) {
   return (weight.rows + kPanelRows - 1) / kPanelRows;
 }
 
-// Linears whose panels are units of work; with kGate a unit is a panel of each.
+// Linears whose panels are units of work; with kActivate a unit is a panel of each.
 size_t unit_kinds(const LinearStep& step) {
-  return step.end == LinearEnd::kGate ? 1 : step.linears.size();
+  return step.end == LinearEnd::kActivate ? 1 : step.linears.size();
 }
 
 // Asks for the weights that a thread reads first, while it prepares the input.
@@ -151,7 +152,7 @@ LinearRunner::Input LinearRunner::place_input(const LinearStep& step, const Inpu
   if (std::all_of(linears.begin(), linears.end(), codes)) input.normalized = nullptr;
 
   input.floats = {input.normalized, step.x.row_size()};
-  if (step.norm.weight.empty() && step.rows.empty()) {
+  if (!step.norm.present() && step.rows.empty()) {
     input.floats.data = step.x.data();
     input.normalized = nullptr;
   }
@@ -177,8 +178,8 @@ void LinearRunner::prepare_row(const LinearStep& step, int64_t token, const Inpu
   const int64_t cols = step.x.row_size();
   const float* x = step.x.row(step.rows.empty() ? token : step.rows[token]);
   if (input.normalized) row = input.normalized + token * cols;
-  if (!step.norm.weight.empty()) {
-    kernels_.rms_norm(x, step.norm.weight.data(), cols, step.norm.epsilon, row);
+  if (step.norm.present()) {
+    normalize(kernels_, step.norm, x, cols, row);
     x = row;
   } else if (input.normalized) {
     std::memcpy(row, x, cols * sizeof(float));
@@ -232,14 +233,17 @@ void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t
                   .count = std::min(rows, panels.end * kPanelRows) - row,
                   .y = products_of(first, 0),
                   .bias = first.bias ? first.bias + row : nullptr,
-                  .up = {},
-                  .up_bias = nullptr,
-                  .out = {first.out + t / parts * rows + row, rows}};
-    if (step.end == LinearEnd::kGate) {
-      const Linear& second = step.linears[1];
-      finish.up = products_of(second, 1);
-      finish.up_bias = second.bias ? second.bias + row : nullptr;
-      kernels_.gate(finish);
+                  .out = {first.out + t / parts * rows + row, rows},
+                  .scale = step.scale,
+                  .softcap = step.softcap,
+                  .activation = step.activation};
+    if (step.end == LinearEnd::kActivate) {
+      if (step.linears.size() == 2) {
+        const Linear& second = step.linears[1];
+        finish.up = products_of(second, 1);
+        finish.up_bias = second.bias ? second.bias + row : nullptr;
+      }
+      kernels_.activate(finish);
     } else if (step.end == LinearEnd::kAdd) {
       kernels_.add(finish);
     } else {

@@ -24,9 +24,9 @@ struct Linear {
 };
 
 enum class LinearEnd {
-  kStore,  // out = y + bias
-  kAdd,    // out += y + bias
-  kGate,   // out of the first = activation(first) * second
+  kStore,     // out = cap(scale * (y + bias))
+  kAdd,       // out += scale * (y + bias)
+  kActivate,  // out of the first = activation(first), times the second where there are two
 };
 
 struct LinearStep {
@@ -35,6 +35,9 @@ struct LinearStep {
   Norm norm;
   std::span<const Linear> linears;
   LinearEnd end = LinearEnd::kStore;
+  float scale = 1;
+  float softcap = 0;  // 0: none
+  Activation activation = Activation::kSilu;
   bool two_parts = false;  // codes of x and codes of what they leave (quant/README.md, "The head")
 };
 

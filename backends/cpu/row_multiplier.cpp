@@ -87,8 +87,6 @@ Matrix RowMultiplier::multiply(const Rows& w, const ConstMatrix& x, const uint16
                     .count = w.count,
                     .y = {y + w.count, sum.stride},
                     .bias = nullptr,
-                    .up = {},
-                    .up_bias = nullptr,
                     .out = sum});
       return sum;
     }

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 
+#include "lib/backend/activation.h"
 #include "lib/backend/kv_layout.h"
 #include "lib/tensor/dtype.h"
 #include "lib/tensor/view.h"
@@ -36,8 +37,9 @@ enum class NormKind { kRms, kLayer };
 struct Norm {
   NormKind kind = NormKind::kRms;
   View<const float> weight;  // [D]; empty: no norm
-  View<const float> bias;    // [D] or empty
+  View<const float> bias;    // [D] or empty; kLayer
   float epsilon = 0;
+  bool present() const { return !weight.empty(); }
 };
 
 struct Projection {
@@ -46,15 +48,10 @@ struct Projection {
   View<float> out;                 // [T, N]
 };
 
-enum class Activation {
-  kSilu,
-  kGelu,      // x / 2 * (1 + erf(x / sqrt(2)))
-  kGeluTanh,  // x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3)))
-};
-
 struct EmbedArgs {
   std::span<const int32_t> ids;   // [T], below table rows
   const Weight* table = nullptr;  // [V, D]
+  float scale = 1;                // of the rows
   View<float> out;                // [T, D]
 };
 
@@ -65,11 +62,12 @@ struct NormLinearArgs {
   std::span<const Projection> projections;
 };
 
-// out = activation(norm(x) * gate^T + gate_bias) * (norm(x) * up^T + up_bias)
+// out = activation(norm(x) * gate^T + gate_bias) * (norm(x) * up^T + up_bias), or without a gate
+// out = activation(norm(x) * up^T + up_bias)
 struct GatedLinearArgs {
   View<const float> x;  // [T, D]
   Norm norm;
-  const Weight* gate = nullptr;  // [F, D]
+  const Weight* gate = nullptr;  // [F, D] or null
   const Weight* up = nullptr;    // [F, D]
   View<const float> gate_bias;   // [F] or empty
   View<const float> up_bias;
@@ -77,12 +75,21 @@ struct GatedLinearArgs {
   View<float> out;  // [T, F]
 };
 
-// residual += x * W^T + bias
+// residual += scale * (x * W^T + bias), in one rounding after that of the bias
 struct LinearAddArgs {
   View<const float> x;             // [T, K]
   const Weight* weight = nullptr;  // [N, K]
   View<const float> bias;          // [N] or empty
-  View<float> residual;            // [T, N]
+  float scale = 1;
+  View<float> residual;  // [T, N]
+};
+
+// residual += scale * norm(x)
+struct NormAddArgs {
+  View<float> x;  // [T, D]; overwritten by its norm
+  Norm norm;
+  float scale = 1;
+  View<float> residual;  // [T, D]
 };
 
 // Rows [first_row, first_row + tokens) of a batch belong to one sequence, at positions
@@ -95,42 +102,50 @@ struct BatchSegment {
 };
 
 // Cosine and sine of each row's rotation angles; pairs are (i, i + size/2), as in Hugging Face
-// models.
+// models. Empty: no rotation.
 struct RopeTable {
   View<const float> cosine;  // [T, size / 2]
   View<const float> sine;    // [T, size / 2]
+  int64_t pairs() const { return cosine.empty() ? 0 : cosine.row_size(); }
 };
 
-// Rotates q in place, rotates k, and stores k and v in the cache. (RoPE, arXiv:2104.09864)
+// Norms and rotates q in place, likewise k, and stores k and v in the cache. (RoPE,
+// arXiv:2104.09864; norms of queries and keys, arXiv:2010.04245)
 struct RopeStoreArgs {
   View<float> q;        // [T, H, E]
-  View<float> k;        // [T, K, E]; overwritten by its rotated values
+  View<float> k;        // [T, K, E]; overwritten by what is stored
   View<const float> v;  // [T, K, E]
+  Norm q_norm;          // [E] for each head, or [H * E] for all heads of a row together
+  Norm k_norm;          // [E] or [K * E]
   RopeTable rope;
   KvLayer kv;
   std::span<const BatchSegment> segments;
 };
 
-// out[t, h] = softmax(scale * q[t, h] . K) V over positions 0 .. position of t. Key blocks lie at
-// fixed positions and are combined in a fixed order: results do not depend on T or on threads. With
-// KvType::kInt8, float(scale * log2(e)) * q takes part in scores as quant/activations.h quantizes
-// it, one group a head.
+// out[t, h] = softmax(cap(scale * q[t, h] . K)) V over the last `window` positions up to that of t,
+// cap(x) = softcap * tanh(x / softcap). Key blocks lie at fixed positions and are combined in a
+// fixed order: results do not depend on T or on threads. With KvType::kInt8, float(scale * log2(e))
+// * q takes part in scores as quant/activations.h quantizes it, one group a head.
 struct AttentionArgs {
   View<const float> q;  // [T, H, E]
   KvLayer kv;
   std::span<const BatchSegment> segments;
-  float scale = 1;  // usually 1 / sqrt(E)
-  View<float> out;  // [T, H, E]
+  float scale = 1;             // usually 1 / sqrt(E)
+  float softcap = 0;           // 0: none
+  int64_t window = INT64_MAX;  // at least 1
+  View<float> out;             // [T, H, E]
 };
 
-// out[i] = norm(x[rows[i]]) * head^T: logits only where they are asked for. With int8 activations
-// their input is taken in two parts (quant/README.md, "The head").
+// out[i] = cap(scale * (norm(x[rows[i]]) * head^T)): logits only where they are asked for. With
+// int8 activations their input is taken in two parts (quant/README.md, "The head").
 struct LogitsArgs {
   View<const float> x;            // [T, D]
   std::span<const int32_t> rows;  // [R], below T
   Norm norm;
   const Weight* head = nullptr;  // [V, D]
-  View<float> out;               // [R, V]
+  float scale = 1;
+  float softcap = 0;  // as that of attention
+  View<float> out;    // [R, V]
 };
 
 // The largest step that will be run, for scratch memory.
@@ -171,6 +186,7 @@ class Backend {
   virtual void norm_linear(const NormLinearArgs& args) = 0;
   virtual void gated_linear(const GatedLinearArgs& args) = 0;
   virtual void linear_add(const LinearAddArgs& args) = 0;
+  virtual void norm_add(const NormAddArgs& args) = 0;
   virtual void rope_store_kv(const RopeStoreArgs& args) = 0;
   virtual void attention(const AttentionArgs& args) = 0;
   virtual void logits(const LogitsArgs& args) = 0;

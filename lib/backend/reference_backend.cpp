@@ -30,18 +30,26 @@ class HostBuffer final : public DeviceBuffer {
   std::vector<std::byte> storage_;
 };
 
-// The rows' norm, each value rounded once; the rows themselves where there is no norm.
+// The norm of one row, each value rounded once.
+void normalize_row(const float* x, int64_t size, const Norm& norm, float* out) {
+  double mean = 0, squares = 0;
+  if (norm.kind == NormKind::kLayer) {
+    for (int64_t d = 0; d < size; ++d) mean += double{x[d]} / static_cast<double>(size);
+  }
+  for (int64_t d = 0; d < size; ++d) squares += (x[d] - mean) * (x[d] - mean);
+  const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + norm.epsilon);
+  for (int64_t d = 0; d < size; ++d) {
+    const double bias = norm.bias.empty() ? 0 : norm.bias.data()[d];
+    out[d] = static_cast<float>((x[d] - mean) * factor * norm.weight.data()[d] + bias);
+  }
+}
+
+// The rows' norm; the rows themselves where there is none.
 std::vector<float> normalize(View<const float> x, const Norm& norm) {
   std::vector<float> out(x.data(), x.data() + x.size());
-  if (norm.weight.empty()) return out;
-  const int64_t size = x.row_size();
+  if (!norm.present()) return out;
   for (int64_t t = 0; t < x.rows(); ++t) {
-    double squares = 0;
-    for (int64_t d = 0; d < size; ++d) squares += double{x.row(t)[d]} * double{x.row(t)[d]};
-    const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + norm.epsilon);
-    for (int64_t d = 0; d < size; ++d) {
-      out[t * size + d] = static_cast<float>(x.row(t)[d] * factor * norm.weight.data()[d]);
-    }
+    normalize_row(x.row(t), x.row_size(), norm, &out[t * x.row_size()]);
   }
   return out;
 }
@@ -64,6 +72,10 @@ float activate(float value, Activation activation) {
     }
   }
   return value;
+}
+
+double soft_cap(double x, double cap) {
+  return cap == 0 ? x : cap * std::tanh(x / cap);
 }
 
 // Channel c of position p (of 16) in a head's keys or values of one block.
@@ -156,6 +168,7 @@ class ReferenceBackend final : public Backend {
   void norm_linear(const NormLinearArgs& args) override;
   void gated_linear(const GatedLinearArgs& args) override;
   void linear_add(const LinearAddArgs& args) override;
+  void norm_add(const NormAddArgs& args) override;
   void rope_store_kv(const RopeStoreArgs& args) override;
   void attention(const AttentionArgs& args) override;
   void logits(const LogitsArgs& args) override;
@@ -183,7 +196,8 @@ void ReferenceBackend::embed(const EmbedArgs& args) {
   for (size_t t = 0; t < args.ids.size(); ++t) {
     const int64_t within = args.ids[t] % kPanelRows;
     const std::vector<float> rows = decode_rows(*args.table, args.ids[t] - within, within + 1);
-    std::copy(rows.end() - args.table->cols, rows.end(), args.out.row(t));
+    std::transform(rows.end() - args.table->cols, rows.end(), args.out.row(t),
+                   [&](float value) { return value * args.scale; });
   }
 }
 
@@ -197,29 +211,52 @@ void ReferenceBackend::norm_linear(const NormLinearArgs& args) {
 
 void ReferenceBackend::gated_linear(const GatedLinearArgs& args) {
   const std::vector<float> x = normalize(args.x, args.norm);
+  std::vector<float> y = project(x, *args.up, args.up_bias);
+  if (args.gate == nullptr) {
+    for (size_t i = 0; i < y.size(); ++i) args.out.data()[i] = activate(y[i], args.activation);
+    return;
+  }
   const std::vector<float> gate = project(x, *args.gate, args.gate_bias);
-  const std::vector<float> up = project(x, *args.up, args.up_bias);
-  for (size_t i = 0; i < gate.size(); ++i) {
-    args.out.data()[i] = activate(gate[i], args.activation) * up[i];
+  for (size_t i = 0; i < y.size(); ++i) {
+    args.out.data()[i] = activate(gate[i], args.activation) * y[i];
   }
 }
 
 void ReferenceBackend::linear_add(const LinearAddArgs& args) {
   const std::vector<float> x(args.x.data(), args.x.data() + args.x.size());
   const std::vector<float> y = project(x, *args.weight, args.bias);
-  for (size_t i = 0; i < y.size(); ++i) args.residual.data()[i] += y[i];
+  float* residual = args.residual.data();
+  for (size_t i = 0; i < y.size(); ++i) residual[i] = std::fma(args.scale, y[i], residual[i]);
+}
+
+void ReferenceBackend::norm_add(const NormAddArgs& args) {
+  const std::vector<float> y = normalize(args.x, args.norm);
+  std::copy(y.begin(), y.end(), args.x.data());
+  float* residual = args.residual.data();
+  for (size_t i = 0; i < y.size(); ++i) residual[i] = std::fma(args.scale, y[i], residual[i]);
+}
+
+// A row of heads: each for itself where the norm has a head's size.
+void normalize_heads(float* x, int64_t size, const Norm& norm) {
+  if (!norm.present()) return;
+  const int64_t width = norm.weight.size();
+  for (int64_t i = 0; i < size; i += width) normalize_row(x + i, width, norm, x + i);
 }
 
 void ReferenceBackend::rope_store_kv(const RopeStoreArgs& args) {
   const KvLayout& layout = args.kv.layout;
-  const int64_t size = layout.head_size, pairs = args.rope.cosine.row_size();
+  const int64_t size = layout.head_size, pairs = args.rope.pairs();
   for (const BatchSegment& segment : args.segments) {
     for (int64_t t = 0; t < segment.tokens; ++t) {
       const int64_t row = segment.first_row + t, position = segment.first_position + t;
-      const float* cosine = args.rope.cosine.row(row);
-      const float* sine = args.rope.sine.row(row);
-      rotate(args.q.row(row), args.q.dim(1), size, cosine, sine, pairs);
-      rotate(args.k.row(row), layout.kv_heads, size, cosine, sine, pairs);
+      normalize_heads(args.q.row(row), args.q.row_size(), args.q_norm);
+      normalize_heads(args.k.row(row), args.k.row_size(), args.k_norm);
+      if (pairs > 0) {
+        const float* cosine = args.rope.cosine.row(row);
+        const float* sine = args.rope.sine.row(row);
+        rotate(args.q.row(row), args.q.dim(1), size, cosine, sine, pairs);
+        rotate(args.k.row(row), layout.kv_heads, size, cosine, sine, pairs);
+      }
 
       const int32_t block = segment.blocks[position / kKvBlockTokens];
       const int64_t p = position % kKvBlockTokens;
@@ -246,30 +283,30 @@ std::vector<double> scaled_query(const AttentionArgs& args, const float* q) {
   return query;
 }
 
-// softmax(scale * q K^T) V of one query head over positions [0, positions).
-void attend(const AttentionArgs& args, const BatchSegment& segment, int64_t kv_head,
-            int64_t positions, const float* q, float* out) {
+// Attention of one query head to positions [first, last).
+void attend(const AttentionArgs& args, const BatchSegment& segment, int64_t kv_head, int64_t first,
+            int64_t last, const float* q, float* out) {
   const KvLayout& layout = args.kv.layout;
   const int64_t size = layout.head_size;
   const std::vector<double> query = scaled_query(args, q);
-  std::vector<double> weights(positions);
-  for (int64_t p = 0; p < positions; ++p) {
+  std::vector<double> weights(last - first);
+  for (int64_t p = first; p < last; ++p) {
     const std::byte* keys = args.kv.keys(segment.blocks[p / kKvBlockTokens], kv_head);
-    const int64_t place = p % kKvBlockTokens;
+    double score = 0;
     for (int64_t c = 0; c < size; ++c) {
-      weights[p] += query[c] * load_channel(layout, kKeys, keys, place, c);
+      score += query[c] * load_channel(layout, kKeys, keys, p % kKvBlockTokens, c);
     }
+    weights[p - first] = soft_cap(score, args.softcap * std::numbers::log2e);
   }
   const double largest = *std::max_element(weights.begin(), weights.end());
   double total = 0;
   for (double& weight : weights) total += weight = std::exp2(weight - largest);
 
   std::vector<double> sums(size);
-  for (int64_t p = 0; p < positions; ++p) {
+  for (int64_t p = first; p < last; ++p) {
     const std::byte* values = args.kv.values(segment.blocks[p / kKvBlockTokens], kv_head);
-    const int64_t place = p % kKvBlockTokens;
     for (int64_t c = 0; c < size; ++c) {
-      sums[c] += weights[p] * load_channel(layout, kValues, values, place, c);
+      sums[c] += weights[p - first] * load_channel(layout, kValues, values, p % kKvBlockTokens, c);
     }
   }
   for (int64_t c = 0; c < size; ++c) out[c] = static_cast<float>(sums[c] / total);
@@ -280,10 +317,11 @@ void ReferenceBackend::attention(const AttentionArgs& args) {
   const int64_t queries_a_head = heads / args.kv.layout.kv_heads;
   for (const BatchSegment& segment : args.segments) {
     for (int64_t t = 0; t < segment.tokens; ++t) {
-      const int64_t row = segment.first_row + t;
+      const int64_t row = segment.first_row + t, last = segment.first_position + t + 1;
+      const int64_t first = std::max<int64_t>(0, last - args.window);
       for (int64_t h = 0; h < heads; ++h) {
-        attend(args, segment, h / queries_a_head, segment.first_position + t + 1,
-               args.q.row(row) + h * size, args.out.row(row) + h * size);
+        attend(args, segment, h / queries_a_head, first, last, args.q.row(row) + h * size,
+               args.out.row(row) + h * size);
       }
     }
   }
@@ -298,7 +336,9 @@ void ReferenceBackend::logits(const LogitsArgs& args) {
   const std::vector<float> x = normalize({chosen.data(), count, args.x.row_size()}, args.norm);
   const std::vector<float> y =
       multiply_two_parts({x.data(), count, args.x.row_size()}, *args.head, activations_);
-  std::copy(y.begin(), y.end(), args.out.data());
+  std::transform(y.begin(), y.end(), args.out.data(), [&](float value) {
+    return static_cast<float>(soft_cap(value * args.scale, args.softcap));
+  });
 }
 
 }  // namespace

@@ -4,7 +4,8 @@
 //
 // Every sum is one chain for each row, over channels or positions in ascending order, whatever rows
 // stand beside it: a row's bits depend on nothing but its own query and the positions before it.
-// Positions after it have a score of minus infinity and weigh exactly 0; their values are not read.
+// Positions that it does not see have a score of minus infinity and weigh exactly 0; their values
+// are not read for it.
 #pragma once
 
 #include "backends/cpu/kernels/attention_scores.h"
@@ -13,17 +14,21 @@
 namespace mica::cpu {
 namespace {
 
-// Scores to 2^(score - largest); `count` of them are positions the row may see, `padded` are
-// summed.
-MICA_INLINE void weigh_row(float* scores, int64_t count, int64_t padded, float& row_largest,
-                           float& row_sum) {
-  for (int64_t p = count; p < padded; ++p) scores[p] = -__builtin_inff();
-  Floats top = load<Floats>(scores);
-  for (int64_t p = kLanes; p < padded; p += kLanes) top = max(top, load<Floats>(scores + p));
+// Scores of positions [begin, end), multiples of a block, to 2^(score - largest) where the row sees
+// them and 0 elsewhere.
+MICA_INLINE void weigh_row(float* scores, int64_t begin, int64_t end, const Sight& seen, float cap,
+                           float& row_largest, float& row_sum) {
+  for (int64_t p = begin; cap != 0 && p < end; p += kLanes) {
+    store(scores + p, soft_cap(load<Floats>(scores + p), cap));
+  }
+  for (int64_t p = begin; p < seen.first; ++p) scores[p] = -__builtin_inff();
+  for (int64_t p = seen.last; p < end; ++p) scores[p] = -__builtin_inff();
+  Floats top = load<Floats>(scores + begin);
+  for (int64_t p = begin + kLanes; p < end; p += kLanes) top = max(top, load<Floats>(scores + p));
   row_largest = largest(top);
   top = splat<Floats>(row_largest);
   Floats total{};
-  for (int64_t p = 0; p < padded; p += kLanes) {
+  for (int64_t p = begin; p < end; p += kLanes) {
     const Floats weight = exp2(load<Floats>(scores + p) - top);
     store(scores + p, weight);
     total = total + weight;
@@ -34,14 +39,16 @@ MICA_INLINE void weigh_row(float* scores, int64_t count, int64_t padded, float& 
 template <KvFormat kFormat>
 MICA_INLINE void attend_in(const AttentionTile& tile, int64_t begin, int64_t end,
                            const AttentionScratch& scratch, const AttentionState& state) {
-  const int64_t blocks = (end - begin + kBlockTokens - 1) / kBlockTokens;
-  score_blocks<kFormat>(tile, begin / kBlockTokens, blocks, scratch);
+  // Blocks before the first token's window are left out.
+  const int64_t first = sight(tile, 0, begin, end).first / kBlockTokens * kBlockTokens;
+  const int64_t last = (end - begin + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
+  score_blocks<kFormat>(tile, begin, first, last, scratch);
   for (int64_t r = 0; r < tile.tokens * tile.heads; ++r) {
-    weigh_row(scratch.scores + r * kPiecePositions,
-              seen_positions(tile, r / tile.heads, begin, end), blocks * kBlockTokens,
-              state.largest[r], state.sum[r]);
+    weigh_row(scratch.scores + r * kPiecePositions, first, last,
+              sight(tile, r / tile.heads, begin, end), tile.softcap * kLog2E, state.largest[r],
+              state.sum[r]);
   }
-  add_values<kFormat>(tile, begin, end, scratch, state.out);
+  add_values<kFormat>(tile, begin, first, end, scratch, state.out);
 }
 
 void attend(const AttentionTile& tile, int64_t begin, int64_t end, const AttentionScratch& scratch,

@@ -96,20 +96,22 @@ MICA_INLINE void score_keys(const AttentionTile& tile, const std::byte* keys,
   }
 }
 
-// Scores of rows with all positions of `blocks` blocks, those included that a row must not see.
+// Scores of rows with positions [first, last) of the piece from `begin` on, multiples of a block;
+// those included that a row must not see.
 template <KvFormat kFormat>
-MICA_NOINLINE void score_blocks(const AttentionTile& tile, int64_t first_block, int64_t blocks,
-                                const AttentionScratch& scratch) {
+MICA_NOINLINE void score_blocks(const AttentionTile& tile, int64_t begin, int64_t first,
+                                int64_t last, const AttentionScratch& scratch) {
   scale_queries(tile, scratch.q);
   if constexpr (kFormat == KvFormat::kInt8) {
     quantize(scratch.q, tile.tokens * tile.heads * tile.head_size, static_cast<int>(tile.head_size),
              scratch.codes, scratch.groups);
   }
-  for (int64_t b = 0; b < blocks; ++b) {
-    prefetch_part(tile, b + 1 < blocks ? block_keys(tile, first_block + b + 1)
-                                       : block_values(tile, first_block));
-    score_keys<kFormat>(tile, block_keys(tile, first_block + b), scratch,
-                        scratch.scores + b * kBlockTokens);
+  for (int64_t p = first; p < last; p += kBlockTokens) {
+    const int64_t block = (begin + p) / kBlockTokens;
+    prefetch_part(tile, p + kBlockTokens < last
+                            ? block_keys(tile, block + 1)
+                            : block_values(tile, (begin + first) / kBlockTokens));
+    score_keys<kFormat>(tile, block_keys(tile, block), scratch, scratch.scores + p);
   }
 }
 

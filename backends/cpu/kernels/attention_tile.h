@@ -40,11 +40,17 @@ MICA_INLINE void prefetch_part(const AttentionTile& tile, const std::byte* part)
   for (int64_t i = 0; i < tile.part_bytes; i += 64) __builtin_prefetch(part + i);
 }
 
-// Positions of [begin, end) that a token may see.
-MICA_INLINE int64_t seen_positions(const AttentionTile& tile, int64_t token, int64_t begin,
-                                   int64_t end) {
-  const int64_t seen = tile.first_position + token + 1;
-  return seen < begin ? 0 : (seen < end ? seen : end) - begin;
+// The positions [first, last) that a token may see of [begin, end), counted from `begin`.
+struct Sight {
+  int64_t first, last;
+  bool operator==(const Sight&) const = default;
+};
+MICA_INLINE Sight sight(const AttentionTile& tile, int64_t token, int64_t begin, int64_t end) {
+  const auto within = [&](int64_t position) {
+    return (position < begin ? begin : position < end ? position : end) - begin;
+  };
+  const int64_t last = tile.first_position + token + 1;
+  return {within(last - tile.window), within(last)};
 }
 
 // Few rows use keys and values once, as they come from the cache.

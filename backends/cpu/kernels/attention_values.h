@@ -49,45 +49,42 @@ MICA_INLINE void for_channels(int64_t stride, Add add) {
   for (; c < stride; c += kLanes) add.template operator()<1>(c);
 }
 
-// The values of block b, [positions][E padded to 16] in scratch.values, times the weights of all
-// rows. Values that a token does not see are not read for it: they may be of a later token, or
-// stale.
+// The values of a block's `positions` positions from `first` on, [positions][E padded to 16], times
+// the weights of all rows. Values that a token does not see are not read for it: they may be of a
+// later token, or stale.
 MICA_NOINLINE void add_widened_block(const AttentionTile& tile, int64_t first, int64_t positions,
                                      const float* scores, const float* values, float* out) {
   const int64_t stride = padded_head(tile.head_size);
-  const auto add_rows = [&](int64_t first_row, int64_t rows, int64_t count) {
+  const auto add_rows = [&](int64_t first_row, int64_t rows, const Sight& seen) {
     for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
-      const float* weights = scores + (first_row + r) * kPiecePositions;
+      const float* weights = scores + (first_row + r) * kPiecePositions + seen.first;
       float* sums = out + (first_row + r) * stride;
       for_channels<kRows>(stride, [&]<int kVectors>(int64_t c) {
         continue_sums<kRows, kVectors>(sums + c, stride, [&](auto& total) {
-          add_positions<KvFormat::kF32>(weights, reinterpret_cast<const std::byte*>(values + c),
-                                        stride, count, total);
+          const float* from = values + seen.first * stride + c;
+          add_positions<KvFormat::kF32>(weights, reinterpret_cast<const std::byte*>(from), stride,
+                                        seen.last - seen.first, total);
         });
       });
     });
   };
-  const auto seen = [&](int64_t token) {
-    return seen_positions(tile, token, first, first + positions);
-  };
-  int64_t token = 0;
-  for (; token < tile.tokens && seen(token) < positions; ++token) {
-    add_rows(token * tile.heads, tile.heads, seen(token));
+  for (int64_t token = 0, next; token < tile.tokens; token = next) {
+    const Sight seen = sight(tile, token, first, first + positions);
+    next = token + 1;  // tokens that see the same are added together
+    while (next < tile.tokens && sight(tile, next, first, first + positions) == seen) ++next;
+    if (seen.first < seen.last) add_rows(token * tile.heads, (next - token) * tile.heads, seen);
   }
-  add_rows(token * tile.heads, (tile.tokens - token) * tile.heads, positions);
 }
 
 template <KvFormat kFormat>
-MICA_INLINE void add_widened_values(const AttentionTile& tile, int64_t begin, int64_t end,
-                                    const AttentionScratch& scratch, float* out) {
-  for (int64_t first = begin; first < end; first += kBlockTokens) {
-    const int64_t left = end - first;
-    if (left > kBlockTokens) prefetch_part(tile, block_values(tile, first / kBlockTokens + 1));
+MICA_INLINE void add_widened_values(const AttentionTile& tile, int64_t begin, int64_t first,
+                                    int64_t last, const AttentionScratch& scratch, float* out) {
+  for (int64_t p = first; p < last; p += kBlockTokens) {
+    const int64_t left = last - p, block = (begin + p) / kBlockTokens;
+    if (left > kBlockTokens) prefetch_part(tile, block_values(tile, block + 1));
     const int64_t positions = left < kBlockTokens ? left : kBlockTokens;
-    widen_values<kFormat>(block_values(tile, first / kBlockTokens), tile.head_size, positions,
-                          scratch.values);
-    add_widened_block(tile, first, positions, scratch.scores + (first - begin), scratch.values,
-                      out);
+    widen_values<kFormat>(block_values(tile, block), tile.head_size, positions, scratch.values);
+    add_widened_block(tile, begin + p, positions, scratch.scores + p, scratch.values, out);
   }
 }
 
@@ -118,40 +115,53 @@ MICA_INLINE void add_direct_values(const AttentionTile& tile, int64_t begin, int
   });
 }
 
+// Positions that all tokens see are added for all of them together.
 template <KvFormat kFormat>
 MICA_INLINE void add_all_direct(const AttentionTile& tile, int64_t begin, int64_t end,
                                 const float* scores, float* out) {
-  const int64_t rows = tile.tokens * tile.heads;
-  const int64_t common = seen_positions(tile, 0, begin, end);  // to all tokens
-  add_direct_values<kFormat>(tile, begin, 0, common, 0, rows, scores, out);
+  const auto add = [&](int64_t token, int64_t tokens, int64_t first, int64_t last) {
+    if (first >= last) return;
+    add_direct_values<kFormat>(tile, begin, first, last, token * tile.heads, tokens * tile.heads,
+                               scores, out);
+  };
+  int64_t first = sight(tile, tile.tokens - 1, begin, end).first;
+  int64_t last = sight(tile, 0, begin, end).last;
+  if (first >= last) first = last = end - begin;  // none: all are added before
+  for (int64_t token = 0; token < tile.tokens; ++token) {
+    const Sight seen = sight(tile, token, begin, end);
+    add(token, 1, seen.first, first < seen.last ? first : seen.last);
+  }
+  add(0, tile.tokens, first, last);
   for (int64_t token = 1; token < tile.tokens; ++token) {
-    add_direct_values<kFormat>(tile, begin, common, seen_positions(tile, token, begin, end),
-                               token * tile.heads, tile.heads, scores, out);
+    add(token, 1, last, sight(tile, token, begin, end).last);
   }
 }
 
-// Weights times the scales of the values that they belong to. Of positions that a row does not see
-// they become anything: those are not read.
-MICA_INLINE void scale_weights(const AttentionTile& tile, int64_t begin, int64_t end,
-                               float* weights) {
-  for (int64_t first = begin; first < end; first += kBlockTokens, weights += kBlockTokens) {
-    const std::byte* values = block_values(tile, first / kBlockTokens);
+// Weights of positions [first, last) times the scales of the values that they belong to. Of
+// positions that a row does not see they become anything: those are not read.
+MICA_INLINE void scale_weights(const AttentionTile& tile, int64_t begin, int64_t first,
+                               int64_t last, float* weights) {
+  for (int64_t p = first; p < last; p += kBlockTokens) {
+    const std::byte* values = block_values(tile, (begin + p) / kBlockTokens);
     const Floats scales = load_scales(values, tile.head_size);
     for (int64_t r = 0; r < tile.tokens * tile.heads; ++r) {
-      float* row = weights + r * kPiecePositions;
+      float* row = weights + r * kPiecePositions + p;
       store(row, load<Floats>(row) * scales);
     }
   }
 }
 
-// out of the piece, from the weights that scratch.scores holds.
+// out of the piece from `begin` to `end`, of which positions before `first` are seen by no token,
+// from the weights that scratch.scores holds.
 template <KvFormat kFormat>
-MICA_NOINLINE void add_values(const AttentionTile& tile, int64_t begin, int64_t end,
+MICA_NOINLINE void add_values(const AttentionTile& tile, int64_t begin, int64_t first, int64_t end,
                               const AttentionScratch& scratch, float* out) {
-  if constexpr (kFormat == KvFormat::kInt8) scale_weights(tile, begin, end, scratch.scores);
+  if constexpr (kFormat == KvFormat::kInt8) {
+    scale_weights(tile, begin, first, end - begin, scratch.scores);
+  }
   __builtin_memset(out, 0, tile.tokens * tile.heads * padded_head(tile.head_size) * sizeof(float));
   if (is_direct(tile)) return add_all_direct<kFormat>(tile, begin, end, scratch.scores, out);
-  add_widened_values<kFormat>(tile, begin, end, scratch, out);
+  add_widened_values<kFormat>(tile, begin, first, end - begin, scratch, out);
 }
 
 }  // namespace

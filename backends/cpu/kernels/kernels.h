@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "lib/backend/activation.h"
+
 namespace mica::cpu {
 
 enum class Format : uint8_t { kQ4, kQ4s, kQ4m, kQ8 };        // types of quant/
@@ -66,9 +68,13 @@ struct Finish {
   int64_t count;
   ConstMatrix y;
   const float* bias;
-  ConstMatrix up;  // gate() only
-  const float* up_bias;
   Matrix out;
+  float scale = 1;    // store(), add()
+  float softcap = 0;  // store(); 0: none
+  // activate() only; up may be null.
+  Activation activation = Activation::kSilu;
+  ConstMatrix up = {};
+  const float* up_bias = nullptr;
 };
 
 // Query rows of one kv head: `tokens` tokens at positions first_position, ... with `heads` query
@@ -80,7 +86,9 @@ struct AttentionTile {
   int64_t heads;
   int64_t head_size;  // E
   int64_t first_position;
+  int64_t window;  // positions that a token sees, its own the last; at least 1
   float scale;
+  float softcap;  // 0: none
 
   KvFormat format;
   const std::byte* keys;  // of this head in block 0 of the cache
@@ -120,7 +128,10 @@ struct Kernels {
   const char* isa;
 
   // Activations. quantize() gives the codes of quant/activations.h bit for bit.
+  // Norms may be taken in place; the bias of layer_norm() may be null.
   void (*rms_norm)(const float* x, const float* weight, int64_t cols, float epsilon, float* out);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, int64_t cols,
+                     float epsilon, float* out);
   void (*quantize)(const float* x, int64_t cols, int group, int8_t* codes, InputGroup* groups);
 
   // y[t][n] = products of quant/README.md, n over all rows of all panels. multiply() may read and
@@ -135,10 +146,11 @@ struct Kernels {
   // x = high + low + error, |error| <= 2^-16 |x|, as bf16.
   void (*split)(const float* x, int64_t count, uint16_t* high, uint16_t* low);
 
-  // out = y + bias;  out += y + bias;  out = silu(y + bias) * (up + up_bias)
+  // out = cap(scale * (y + bias));  out += scale * (y + bias), rounded once;
+  // out = activation(y + bias) * (up + up_bias)
   void (*store)(const Finish& finish);
   void (*add)(const Finish& finish);
-  void (*gate)(const Finish& finish);
+  void (*activate)(const Finish& finish);
 
   // Rotates the first 2 * pairs channels of each head of one token.
   void (*rotate)(float* x, int64_t heads, int64_t head_size, const float* cosine, const float* sine,

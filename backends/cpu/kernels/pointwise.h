@@ -1,31 +1,10 @@
-// Norm, activation functions, rotation and the ends of products: one pass over rows of floats.
+// Norms, rotation and the ends of products: one pass over rows of floats.
 #pragma once
 
-#include "backends/cpu/kernels/kernels.h"
+#include "backends/cpu/kernels/curves.h"
 
 namespace mica::cpu {
 namespace {
-
-// 2^x for x <= 127, with a relative error below 1.8e-7; 2^0 is exactly 1 and everything below
-// -126.5, minus infinity and NaN included, gives exactly 0.
-MICA_INLINE Floats exp2(const Floats& x) {
-  const Floats bounded = max(x, splat<Floats>(-127.0f));
-  const Floats n = bounded + splat<Floats>(kMagic) - splat<Floats>(kMagic);
-  const Floats f = bounded - n;  // -0.5 .. 0.5
-  // Minimax for the relative error, the constant term fixed at 1.
-  constexpr float kTerms[] = {0.00132647273f, 0.00967151299f, 0.0555073358f,
-                              0.240222424f,   0.693147004f,   1.0f};
-  Floats p = splat<Floats>(kTerms[0]);
-  for (int i = 1; i < 6; ++i) p = multiply_add(p, f, splat<Floats>(kTerms[i]));
-  return multiply_by_power(p, n);
-}
-
-constexpr float kLog2E = 1.44269504f;
-
-MICA_INLINE Floats silu(const Floats& x) {
-  const Floats power = min(x * splat<Floats>(-kLog2E), splat<Floats>(127.0f));
-  return x / (splat<Floats>(1.0f) + exp2(power));
-}
 
 // Calls f(begin, count) for 16 lanes at a time, the last time for fewer.
 template <class F>
@@ -56,42 +35,73 @@ void rms_norm(const float* x, const float* weight, int64_t cols, float epsilon, 
   });
 }
 
+void layer_norm(const float* x, const float* weight, const float* bias, int64_t cols, float epsilon,
+                float* out) {
+  Floats total{};
+  for_lanes(cols, [&](int64_t i, int count) { total = total + load_up_to(x + i, count); });
+  const Floats mean = splat<Floats>(sum(total) / static_cast<float>(cols));
+  for_lanes(cols, [&](int64_t i, int count) {
+    store_up_to(out + i, count, load_up_to(x + i, count) - mean);
+  });
+  rms_norm(out, weight, cols, epsilon, out);
+  if (bias == nullptr) return;
+  for_lanes(cols, [&](int64_t i, int count) {
+    store_up_to(out + i, count, load_up_to(out + i, count) + load_up_to(bias + i, count));
+  });
+}
+
 MICA_INLINE Floats plus_bias(const float* y, const float* bias, int64_t i, int count) {
   const Floats v = load_up_to(y + i, count);
   return bias ? v + load_up_to(bias + i, count) : v;
 }
 
-void store_products(const Finish& finish) {
+// Calls f(t, i, count) for all of a block of products, 16 lanes at a time.
+template <class F>
+MICA_INLINE void for_products(const Finish& finish, F f) {
   for (int64_t t = 0; t < finish.tokens; ++t) {
-    const float* y = finish.y.data + t * finish.y.stride;
-    float* out = finish.out.data + t * finish.out.stride;
-    for_lanes(finish.count, [&](int64_t i, int count) {
-      store_up_to(out + i, count, plus_bias(y, finish.bias, i, count));
-    });
+    for_lanes(finish.count, [&](int64_t i, int count) { f(t, i, count); });
   }
+}
+
+void store_products(const Finish& finish) {
+  for_products(finish, [&](int64_t t, int64_t i, int count) {
+    Floats v = plus_bias(finish.y.data + t * finish.y.stride, finish.bias, i, count);
+    if (finish.scale != 1) v = v * splat<Floats>(finish.scale);
+    if (finish.softcap != 0) v = soft_cap(v, finish.softcap);
+    store_up_to(finish.out.data + t * finish.out.stride + i, count, v);
+  });
 }
 
 void add_products(const Finish& finish) {
-  for (int64_t t = 0; t < finish.tokens; ++t) {
-    const float* y = finish.y.data + t * finish.y.stride;
-    float* out = finish.out.data + t * finish.out.stride;
-    for_lanes(finish.count, [&](int64_t i, int count) {
-      const Floats v = load_up_to(out + i, count) + plus_bias(y, finish.bias, i, count);
-      store_up_to(out + i, count, v);
-    });
-  }
+  for_products(finish, [&](int64_t t, int64_t i, int count) {
+    float* out = finish.out.data + t * finish.out.stride + i;
+    const Floats v = plus_bias(finish.y.data + t * finish.y.stride, finish.bias, i, count);
+    const Floats old = load_up_to(out, count);
+    const bool plain = finish.scale == 1;
+    store_up_to(out, count, plain ? old + v : fma(v, splat<Floats>(finish.scale), old));
+  });
 }
 
-void gate_products(const Finish& finish) {
-  for (int64_t t = 0; t < finish.tokens; ++t) {
-    const float* gate = finish.y.data + t * finish.y.stride;
-    const float* up = finish.up.data + t * finish.up.stride;
-    float* out = finish.out.data + t * finish.out.stride;
-    for_lanes(finish.count, [&](int64_t i, int count) {
-      const Floats v =
-          silu(plus_bias(gate, finish.bias, i, count)) * plus_bias(up, finish.up_bias, i, count);
-      store_up_to(out + i, count, v);
-    });
+template <Activation kActivation>
+void activate_in(const Finish& finish) {
+  for_products(finish, [&](int64_t t, int64_t i, int count) {
+    Floats v = activate<kActivation>(
+        plus_bias(finish.y.data + t * finish.y.stride, finish.bias, i, count));
+    if (finish.up.data) {
+      v = v * plus_bias(finish.up.data + t * finish.up.stride, finish.up_bias, i, count);
+    }
+    store_up_to(finish.out.data + t * finish.out.stride + i, count, v);
+  });
+}
+
+void activate_products(const Finish& finish) {
+  switch (finish.activation) {
+    case Activation::kSilu:
+      return activate_in<Activation::kSilu>(finish);
+    case Activation::kGelu:
+      return activate_in<Activation::kGelu>(finish);
+    case Activation::kGeluTanh:
+      return activate_in<Activation::kGeluTanh>(finish);
   }
 }
 

@@ -52,6 +52,7 @@ void multiply_decoded(const Panels& w, const ConstMatrix& x, int64_t tokens, con
 constexpr Kernels make_table(const char* isa) {
   return {.isa = isa,
           .rms_norm = rms_norm,
+          .layer_norm = layer_norm,
           .quantize = quantize,
           .multiply = multiply,
           .multiply_decoded = multiply_decoded,
@@ -60,7 +61,7 @@ constexpr Kernels make_table(const char* isa) {
           .split = split,
           .store = store_products,
           .add = add_products,
-          .gate = gate_products,
+          .activate = activate_products,
           .rotate = rotate,
           .store_key = store_key,
           .store_value = store_value,

@@ -106,6 +106,11 @@ MICA_INLINE Lanes<T, kBytes> operator&(Lanes<T, kBytes> a, T mask) {
   return a;
 }
 template <class T, int kBytes>
+MICA_INLINE Lanes<T, kBytes> operator|(Lanes<T, kBytes> a, const Lanes<T, kBytes>& b) {
+  for (int i = 0; i < a.kParts; ++i) a.part[i] = a.part[i] | b.part[i];
+  return a;
+}
+template <class T, int kBytes>
 MICA_INLINE Lanes<T, kBytes> operator^(Lanes<T, kBytes> a, T mask) {
   for (auto& part : a.part) part = part ^ mask;
   return a;

@@ -136,6 +136,9 @@ TEST_CASE("operations allocate nothing") {
                       .scale = 0.25f,
                       .out = {q.data(), tokens, heads, size}});
   backend->linear_add({.x = state, .weight = &weight.weight, .residual = {q.data(), tokens, cols}});
+  backend->norm_add({.x = {q.data(), tokens, cols},
+                     .norm = {.weight = {x.data(), cols}},
+                     .residual = {q.data(), tokens, cols}});
   backend->gated_linear(
       {.x = state, .gate = &weight.weight, .up = &weight.weight, .out = {q.data(), tokens, cols}});
   backend->logits({.x = state, .rows = rows, .head = &table.weight, .out = {logits.data(), 1, 48}});

@@ -40,6 +40,9 @@ TEST_CASE("products with float weights or activations are within rounding") {
 TEST_CASE("gated products are within rounding") {
   check_all_isas(conformance::check_gated_products);
 }
+TEST_CASE("norms added to the residual stream are within rounding") {
+  check_all_isas(conformance::check_norm_add);
+}
 TEST_CASE("NaN and infinity are passed on") {
   check_all_isas(conformance::check_bad_numbers);
 }

@@ -89,8 +89,6 @@ TEST_CASE("norms and ends of products leave nothing out and touch nothing else")
                                .count = size,
                                .y = {x.data(), size},
                                .bias = bias.data(),
-                               .up = {weight.data(), size},
-                               .up_bias = nullptr,
                                .out = {out.data(), size}};
       kernels.store(finish);
       for (int64_t i = 0; i < size; ++i) CHECK(out[i] == x[i] + bias[i]);
@@ -101,19 +99,94 @@ TEST_CASE("norms and ends of products leave nothing out and touch nothing else")
   });
 }
 
+float activate(const Kernels& kernels, float x, Activation activation) {
+  float out = kUntouched;
+  kernels.activate({.tokens = 1,
+                    .count = 1,
+                    .y = {&x, 1},
+                    .bias = nullptr,
+                    .out = {&out, 1},
+                    .activation = activation});
+  return out;
+}
+
+// Calls f for numbers of either sign and all magnitudes.
+template <class F>
+void for_magnitudes(double least, double greatest, F f) {
+  for (double magnitude = least; magnitude < greatest; magnitude *= 1.01) {
+    f(static_cast<float>(magnitude));
+    f(static_cast<float>(-magnitude));
+  }
+}
+
 TEST_CASE("silu is right to a few units in the last place over the whole range of floats") {
   on_all_isas([](const Kernels& kernels) {
-    for (double magnitude = 1e-30; magnitude < 1e30; magnitude *= 1.01) {
-      for (const double sign : {-1.0, 1.0}) {
-        const float x = static_cast<float>(sign * magnitude), one = 1;
+    for_magnitudes(1e-30, 1e30, [&](float x) {
+      const double expected = x / (1 + std::exp(-double{x}));
+      // exp's argument is rounded at its own size; below 2^-126 of x the exponential is bounded.
+      const double error = (6 + 2 * std::fabs(x)) * kRounding * std::fabs(expected);
+      CAPTURE(x);
+      CHECK(std::fabs(activate(kernels, x, Activation::kSilu) - expected) <=
+            error + std::fabs(x) * 0x1p-126);
+    });
+  });
+}
+
+// Both differences are of terms of x's size at most, rounded a few times.
+TEST_CASE("gelu by erf and by tanh is right to 2e-7 or a few roundings of its argument") {
+  on_all_isas([](const Kernels& kernels) {
+    for_magnitudes(1e-30, 1e30, [&](float x) {
+      const double wide = x;
+      const double erf = wide / 2 * std::erfc(-wide / std::sqrt(2.0));
+      const double inner = std::sqrt(2 / std::acos(-1.0)) * (wide + 0.044715 * wide * wide * wide);
+      const double tanh = wide / (1 + std::exp(-2 * inner));
+      const double error = std::min(2e-7, 4e-7 * std::fabs(wide)) + 2 * kRounding * std::fabs(wide);
+      CAPTURE(x);
+      CHECK(std::fabs(activate(kernels, x, Activation::kGelu) - erf) <= error);
+      CHECK(std::fabs(activate(kernels, x, Activation::kGeluTanh) - tanh) <= error);
+    });
+  });
+}
+
+TEST_CASE("softcaps are right to 5e-7 of the result, small numbers too, and never exceed the cap") {
+  on_all_isas([](const Kernels& kernels) {
+    for (const float cap : {0.5f, 30.0f, 72.13f}) {
+      for_magnitudes(1e-20, 1e30, [&](float x) {
         float out = kUntouched;
-        kernels.gate({1, 1, {&x, 1}, nullptr, {&one, 1}, nullptr, {&out, 1}});
-        const double expected = x / (1 + std::exp(-double{x}));
-        // exp's argument is rounded at its own size; below 2^-126 of x the exponential is bounded.
-        const double error = (6 + 2 * std::fabs(x)) * kRounding * std::fabs(expected);
+        kernels.store({.tokens = 1,
+                       .count = 1,
+                       .y = {&x, 1},
+                       .bias = nullptr,
+                       .out = {&out, 1},
+                       .softcap = cap});
+        const double expected = cap * std::tanh(double{x} / cap);
         CAPTURE(x);
-        CHECK(std::fabs(out - expected) <= error + std::fabs(x) * 0x1p-126);
+        CHECK(std::fabs(out - expected) <= 5e-7 * std::fabs(expected));
+        CHECK(std::fabs(out) <= cap);
+      });
+    }
+  });
+}
+
+TEST_CASE("a layer norm of any length centres, scales and shifts") {
+  on_all_isas([](const Kernels& kernels) {
+    for (int64_t size = 1; size <= 50; ++size) {
+      CAPTURE(size);
+      const auto x = normals(size, 1), weight = normals(size, 2), bias = normals(size, 3);
+      std::vector<float> out(size + 1, kUntouched);
+      kernels.layer_norm(x.data(), weight.data(), bias.data(), size, 1e-5f, out.data());
+      double mean = 0, squares = 0;
+      for (const float value : x) mean += value / static_cast<double>(size);
+      for (const float value : x) squares += (value - mean) * (value - mean);
+      const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + 1e-5);
+      for (int64_t i = 0; i < size; ++i) {
+        const double expected = (x[i] - mean) * factor * weight[i] + bias[i];
+        // Numbers below 4, scaled by the factor: the sum and what was centred are rounded.
+        const double error = static_cast<double>(size + 8) * kRounding *
+                             (4 * factor * std::fabs(weight[i]) + std::fabs(bias[i]));
+        CHECK(std::fabs(out[i] - expected) <= error);
       }
+      CHECK(out[size] == kUntouched);
     }
   });
 }
@@ -215,7 +288,9 @@ std::vector<float> attend(const Kernels& kernels, const AttentionInput& input) {
                                 .heads = heads,
                                 .head_size = size,
                                 .first_position = 0,
+                                .window = INT64_MAX,
                                 .scale = 0.5f,
+                                .softcap = 0,
                                 .format = format,
                                 .keys = cache.data(),
                                 .part_bytes = part,

@@ -35,8 +35,9 @@ void check_embed(const BackendFactory& make);             // all types
 void check_integer_products(const BackendFactory& make);  // norm_linear, linear_add, logits, int8
 void check_normed_products(const BackendFactory& make);   // the same ops and types with a norm
 void check_float_products(const BackendFactory& make);    // f32, f16, bf16; Activations::kF32
-void check_gated_products(const BackendFactory& make);    // gated_linear
-void check_bad_numbers(const BackendFactory& make);       // NaN and infinity are passed on
+void check_gated_products(const BackendFactory& make);    // gated_linear, with a gate or plain
+void check_norm_add(const BackendFactory& make);
+void check_bad_numbers(const BackendFactory& make);  // NaN and infinity are passed on
 void check_rope_store(const BackendFactory& make);
 void check_attention(const BackendFactory& make);
 

@@ -98,6 +98,12 @@ std::vector<DType> panel_dtypes(int64_t cols) {
   return dtypes;
 }
 
+std::vector<DType> all_dtypes(int64_t cols) {
+  std::vector<DType> dtypes = panel_dtypes(cols);
+  dtypes.insert(dtypes.end(), {kF32, kF16, kBF16});
+  return dtypes;
+}
+
 std::vector<float> random_input(Random& random, int64_t rows, int64_t cols) {
   std::vector<float> x = random.normals(rows * cols);
   for (int64_t i = 0; i < rows * cols; ++i) {

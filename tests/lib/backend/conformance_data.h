@@ -48,6 +48,8 @@ TestWeight random_weight(Random& random, const DType& dtype, int64_t rows, int64
                          Values values);
 // All panel types with all groups that divide `cols`.
 std::vector<DType> panel_dtypes(int64_t cols);
+// Those and f32, f16, bf16.
+std::vector<DType> all_dtypes(int64_t cols);
 
 // [rows, cols]. Every eighth row is extreme in one way each: zeros, below and around the smallest
 // scale, very large, exact ties, one number alone.

@@ -1,6 +1,7 @@
-// Cases in floats: memory, embeddings, products with float weights or float activations, gates.
+// Cases in floats: memory, embeddings, norms, products with float weights or float activations.
 #include <algorithm>
 #include <doctest/doctest.h>
+#include <string_view>
 
 #include "lib/base/error.h"
 #include "tests/lib/backend/conformance_products.h"
@@ -8,13 +9,7 @@
 namespace mica::conformance {
 namespace {
 
-std::vector<DType> all_dtypes(int64_t cols) {
-  std::vector<DType> dtypes = panel_dtypes(cols);
-  dtypes.insert(dtypes.end(), {kF32, kF16, kBF16});
-  return dtypes;
-}
-
-void check_embed_type(const Bench& bench, const DType& dtype, Values values) {
+void check_embed_type(const Bench& bench, const DType& dtype, Values values, float scale) {
   Random random(dtype.type);
   const int64_t cols = 640;
   const TestWeight table = random_weight(random, dtype, 100, cols, values);
@@ -24,7 +19,7 @@ void check_embed_type(const Bench& bench, const DType& dtype, Values values) {
     const Weight weight = memory.place(table);
     const View<float> out = memory.output(static_cast<int64_t>(ids.size()), cols);
     backend.reserve({.tokens = static_cast<int64_t>(ids.size()), .input_cols = cols});
-    backend.embed({.ids = ids, .table = &weight, .out = out});
+    backend.embed({.ids = ids, .table = &weight, .scale = scale, .out = out});
     return values_of(out);
   };
   const std::vector<float> expected = run(*bench.reference);
@@ -45,9 +40,12 @@ void check_float_product(const Bench& bench, const DType& dtype, int64_t rows, i
                                   random.normals(rows)};
   const std::vector<float> residual = random.normals(tokens * rows);
   std::vector<int32_t> last = {static_cast<int32_t>(tokens - 1)};
-  for (const bool with_norm : {false, true}) {
-    if (with_norm) input.norm_weight = random.normals(cols);
-    CAPTURE(with_norm);
+  for (const char* norm : {"none", "rms", "layer", "layer with bias"}) {
+    CAPTURE(norm);
+    const std::string_view name = norm;
+    if (name != "none") input.norm_weight = random.normals(cols);
+    if (name.starts_with("layer")) input.kind = NormKind::kLayer;
+    if (name.ends_with("bias")) input.norm_bias = random.normals(cols);
     auto tolerance = float_tolerance(input, projection);
     const auto expected = run_norm_linear(*bench.reference, input, {projection})[0];
     const auto logits = run_logits(*bench.reference, input, last, projection.weight);
@@ -60,6 +58,7 @@ void check_float_product(const Bench& bench, const DType& dtype, int64_t rows, i
     }
   }
   input.norm_weight.clear();
+  input.norm_bias.clear();
   auto tolerance = float_tolerance(input, projection);
   const auto expected = run_linear_add(*bench.reference, input, projection, residual);
   for (size_t i = 0; i < tolerance.size(); ++i) {
@@ -72,61 +71,39 @@ void check_float_product(const Bench& bench, const DType& dtype, int64_t rows, i
   }
 }
 
-double silu(double value) {
-  return value / (1 + std::exp(-value));
-}
-
-// silu is 1.1-Lipschitz. Its exp may have a relative error of 2^-20 and an argument rounded at its
-// own magnitude; where exp leaves the range of floats anything below 1e-35 will do.
-std::vector<double> gated_tolerance(const std::vector<float>& gate, const std::vector<float>& up,
-                                    const std::vector<double>& gate_error,
-                                    const std::vector<double>& up_error) {
-  std::vector<double> tolerance(gate.size());
-  for (size_t i = 0; i < gate.size(); ++i) {
-    const double g = gate[i], u = std::fabs(double{up[i]}) + up_error[i];
-    const double silu_error =
-        1.1 * gate_error[i] + std::fabs(silu(g)) * (0x1p-20 + std::fabs(g) * 2 * kRounding) + 1e-35;
-    tolerance[i] = silu_error * u + std::fabs(silu(g)) * (up_error[i] + 2 * kRounding * u);
+void check_norm_add_case(const Bench& bench, const ProductInput& input, float scale) {
+  Random random(static_cast<unsigned>(input.cols));
+  const std::vector<float> residual = random.normals(input.tokens * input.cols, 3);
+  const auto expected = run_norm_add(*bench.reference, input, residual, scale);
+  std::vector<double> tolerance = norm_tolerance(input);
+  for (size_t i = 0; i < tolerance.size(); ++i) {
+    tolerance[i] = scale * tolerance[i] + 2 * kRounding * std::fabs(expected[i]);
   }
-  return tolerance;
-}
-
-void check_gated(const Bench& bench, const DType& gate_type, const DType& up_type, bool with_norm) {
-  Random random(gate_type.group + with_norm);
-  const int64_t rows = 88, cols = 640, tokens = 30;
-  ProductInput input{tokens, cols, random.normals(tokens * cols, 2), {}};
-  if (with_norm) input.norm_weight = random.normals(cols, 2);
-  const TestProjection gate{random_weight(random, gate_type, rows, cols, Values::kUsual),
-                            random.normals(rows, 20)};
-  const TestProjection up{random_weight(random, up_type, rows, cols, Values::kUsual), {}};
-  const bool is_integer = gate_type.group != 0;
-  // Without norm, gate and up themselves are the reference's to the bit.
-  std::vector<double> gate_error(tokens * rows), up_error(tokens * rows);
-  if (with_norm || !is_integer) {
-    gate_error = is_integer ? integer_tolerance(input, gate) : float_tolerance(input, gate);
-    up_error = is_integer ? integer_tolerance(input, up) : float_tolerance(input, up);
-  }
-  const auto parts = run_norm_linear(*bench.reference, input, {gate, up});
-  const auto expected = run_gated_linear(*bench.reference, input, gate, up);
-  const auto whole = run_gated_linear(*bench.tested[0].backend, input, gate, up);
-  CHECK(find_excess(expected, whole, gated_tolerance(parts[0], parts[1], gate_error, up_error)) ==
-        "");
-  if (!is_integer) return;
+  const auto whole = run_norm_add(*bench.tested[0].backend, input, residual, scale);
+  CHECK(find_excess(expected, whole, tolerance) == "");
   for (const TestedBackend& tested : bench.tested) {
     INFO(tested.backend->name());
-    for (const int64_t chunk : {1, 7, 30}) {
-      CAPTURE(chunk);
-      std::vector<float> pieces;
-      for (int64_t first = 0; first < tokens; first += chunk) {
-        const ProductInput part = input.rows(first, std::min(chunk, tokens - first));
-        append(pieces, run_gated_linear(*tested.backend, part, gate, up));
-      }
-      CHECK(find_difference(whole, pieces) == "");
-    }
+    CHECK(find_difference(whole, run_norm_add(*tested.backend, input, residual, scale)) == "");
+    const auto one = run_norm_add(*tested.backend, input.rows(input.tokens - 1, 1),
+                                  rows_of(residual, input.cols, input.tokens - 1, 1), scale);
+    CHECK(find_difference(rows_of(whole, input.cols, input.tokens - 1, 1), one) == "");
   }
 }
 
 }  // namespace
+
+void check_norm_add(const BackendFactory& make) {
+  const Bench bench(make, Activations::kInt8);
+  for (const int64_t cols : {1, 15, 64, 250, 640}) {
+    CAPTURE(cols);
+    Random random(static_cast<unsigned>(cols));
+    ProductInput input{21, cols, random.normals(21 * cols), random.normals(cols)};
+    check_norm_add_case(bench, input, 1);
+    input.kind = NormKind::kLayer;
+    input.norm_bias = random.normals(cols);
+    check_norm_add_case(bench, input, 0.22f);
+  }
+}
 
 void check_memory(const BackendFactory& make) {
   const TestedBackend tested = make(2, Activations::kInt8);
@@ -148,8 +125,9 @@ void check_embed(const BackendFactory& make) {
   const Bench bench(make, Activations::kInt8);
   for (const DType& dtype : all_dtypes(640)) {
     INFO(dtype_name(dtype));
-    check_embed_type(bench, dtype, Values::kUsual);
-    check_embed_type(bench, dtype, Values::kExtreme);
+    check_embed_type(bench, dtype, Values::kUsual, 1);
+    check_embed_type(bench, dtype, Values::kExtreme, 1);
+    check_embed_type(bench, dtype, Values::kUsual, 25.298f);
   }
 }
 
@@ -170,17 +148,6 @@ void check_float_products(const BackendFactory& make) {
     check_float_product(bench, dtype, 37, 640, 1);
     check_float_product(bench, dtype, 37, 640, 19);
   }
-}
-
-void check_gated_products(const BackendFactory& make) {
-  const Bench bench(make, Activations::kInt8);
-  for (const DType& dtype : all_dtypes(640)) {
-    INFO(dtype_name(dtype));
-    check_gated(bench, dtype, dtype, false);
-    check_gated(bench, dtype, dtype, true);
-  }
-  check_gated(bench, parse_dtype("q4g32"), parse_dtype("q8g32"), true);
-  check_gated(bench, parse_dtype("q4mg64"), parse_dtype("q4sg64"), false);
 }
 
 }  // namespace mica::conformance

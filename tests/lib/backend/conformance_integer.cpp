@@ -71,11 +71,14 @@ void check_linear_add(const Bench& bench, const DType& dtype, bool with_bias) {
   const TestProjection projection{random_weight(random, dtype, rows, cols, Values::kUsual),
                                   with_bias ? random.normals(rows) : std::vector<float>{}};
   const std::vector<float> residual = random.normals(tokens * rows);
-  const auto expected = run_linear_add(*bench.reference, input, projection, residual);
-  for (const TestedBackend& tested : bench.tested) {
-    INFO(tested.backend->name());
-    const auto actual = run_linear_add(*tested.backend, input, projection, residual);
-    CHECK(find_difference(expected, actual) == "");
+  for (const float scale : {1.0f, 0.22f}) {
+    CAPTURE(scale);
+    const auto expected = run_linear_add(*bench.reference, input, projection, residual, scale);
+    for (const TestedBackend& tested : bench.tested) {
+      INFO(tested.backend->name());
+      const auto actual = run_linear_add(*tested.backend, input, projection, residual, scale);
+      CHECK(find_difference(expected, actual) == "");
+    }
   }
 }
 
@@ -91,6 +94,25 @@ void check_logits(const Bench& bench, const DType& dtype) {
     CHECK(find_difference(expected, run_logits(*tested.backend, input, rows, head)) == "");
     CHECK(find_difference(rows_of(expected, vocabulary, 1, 1),
                           run_logits(*tested.backend, input, {0}, head)) == "");
+  }
+}
+
+// Scaled logits have the reference's bits, capped ones an error of the tangent's.
+void check_capped_logits(const Bench& bench, const DType& dtype) {
+  Random random(dtype.type);
+  const int64_t cols = 576, vocabulary = 1000;
+  const ProductInput input{1, cols, random.normals(cols), {}};
+  const TestWeight head = random_weight(random, dtype, vocabulary, cols, Values::kUsual);
+  const auto scaled = run_logits(*bench.reference, input, {0}, head, {.scale = 0.3f});
+  const LogitsEnd end{.scale = 0.3f, .softcap = 3};
+  const auto capped = run_logits(*bench.reference, input, {0}, head, end);
+  std::vector<double> tolerance;
+  for (const float logit : capped) tolerance.push_back(5e-7 * std::fabs(logit));
+  for (const TestedBackend& tested : bench.tested) {
+    INFO(tested.backend->name());
+    CHECK(find_difference(scaled, run_logits(*tested.backend, input, {0}, head, {.scale = 0.3f})) ==
+          "");
+    CHECK(find_excess(capped, run_logits(*tested.backend, input, {0}, head, end), tolerance) == "");
   }
 }
 
@@ -170,6 +192,7 @@ void check_integer_products(const BackendFactory& make) {
   for (const DType& dtype : panel_dtypes(32)) {
     INFO(dtype_name(dtype));
     check_logits(bench, dtype);
+    check_capped_logits(bench, dtype);
   }
 }
 

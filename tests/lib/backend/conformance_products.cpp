@@ -18,7 +18,10 @@ View<const float> place_input(Memory& memory, const ProductInput& input) {
 }
 
 Norm place_norm(Memory& memory, const ProductInput& input) {
-  return {.weight = place_optional(memory, input.norm_weight), .epsilon = input.epsilon};
+  return {.kind = input.kind,
+          .weight = place_optional(memory, input.norm_weight),
+          .bias = place_optional(memory, input.norm_bias),
+          .epsilon = input.epsilon};
 }
 
 void reserve(Backend& backend, const ProductInput& input, int64_t output_rows,
@@ -49,13 +52,6 @@ void add_bias_rounding(std::vector<double>& tolerance, const std::vector<float>&
   }
 }
 
-// Relative error of a norm's common factor: a float sum of squares in at least a few lanes, halved
-// by the square root, and a few roundings more. (Plain left-to-right sums stay below it too, since
-// roundings of either sign cancel.)
-double norm_factor_error(int64_t cols) {
-  return (static_cast<double>(cols) / 16 + 8) * kRounding;
-}
-
 }  // namespace
 
 std::vector<std::vector<float>> run_norm_linear(Backend& backend, const ProductInput& input,
@@ -84,7 +80,7 @@ std::vector<std::vector<float>> run_norm_linear(Backend& backend, const ProductI
 
 std::vector<float> run_linear_add(Backend& backend, const ProductInput& input,
                                   const TestProjection& projection,
-                                  const std::vector<float>& residual) {
+                                  const std::vector<float>& residual, float scale) {
   Memory memory(backend);
   const Weight weight = memory.place(projection.weight);
   const View<float> out(memory.place(residual), input.tokens, weight.rows);
@@ -92,12 +88,14 @@ std::vector<float> run_linear_add(Backend& backend, const ProductInput& input,
   backend.linear_add({.x = place_input(memory, input),
                       .weight = &weight,
                       .bias = place_optional(memory, projection.bias),
+                      .scale = scale,
                       .residual = out});
   return values_of(out);
 }
 
 std::vector<float> run_logits(Backend& backend, const ProductInput& input,
-                              const std::vector<int32_t>& rows, const TestWeight& head) {
+                              const std::vector<int32_t>& rows, const TestWeight& head,
+                              const LogitsEnd& end) {
   Memory memory(backend);
   const Weight weight = memory.place(head);
   const View<float> out = memory.output(static_cast<int64_t>(rows.size()), weight.rows);
@@ -106,37 +104,100 @@ std::vector<float> run_logits(Backend& backend, const ProductInput& input,
                   .rows = rows,
                   .norm = place_norm(memory, input),
                   .head = &weight,
+                  .scale = end.scale,
+                  .softcap = end.softcap,
                   .out = out});
   return values_of(out);
 }
 
 std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
-                                    const TestProjection& gate, const TestProjection& up) {
+                                    const TestProjection* gate, const TestProjection& up,
+                                    Activation activation) {
   Memory memory(backend);
-  const Weight gate_weight = memory.place(gate.weight), up_weight = memory.place(up.weight);
-  const View<float> out = memory.output(input.tokens, gate_weight.rows);
-  reserve(backend, input, gate_weight.rows);
+  const Weight up_weight = memory.place(up.weight);
+  Weight gate_weight;
+  View<const float> gate_bias;
+  if (gate) gate_weight = memory.place(gate->weight);
+  if (gate) gate_bias = place_optional(memory, gate->bias);
+  const View<float> out = memory.output(input.tokens, up_weight.rows);
+  reserve(backend, input, up_weight.rows);
   backend.gated_linear({.x = place_input(memory, input),
                         .norm = place_norm(memory, input),
-                        .gate = &gate_weight,
+                        .gate = gate ? &gate_weight : nullptr,
                         .up = &up_weight,
-                        .gate_bias = place_optional(memory, gate.bias),
+                        .gate_bias = gate_bias,
                         .up_bias = place_optional(memory, up.bias),
+                        .activation = activation,
                         .out = out});
   return values_of(out);
+}
+
+std::vector<float> run_norm_add(Backend& backend, const ProductInput& input,
+                                const std::vector<float>& residual, float scale) {
+  Memory memory(backend);
+  const View<float> out(memory.place(residual), input.tokens, input.cols);
+  backend.norm_add({.x = {memory.place(input.x), input.tokens, input.cols},
+                    .norm = place_norm(memory, input),
+                    .scale = scale,
+                    .residual = out});
+  return values_of(out);
+}
+
+namespace {
+
+// What a norm is made of.
+struct RowMoments {
+  double mean = 0, magnitude = 0, factor = 0;
+
+  RowMoments(const float* x, const ProductInput& input) {
+    const auto size = static_cast<double>(input.cols);
+    double squares = 0;
+    for (int64_t k = 0; k < input.cols; ++k) {
+      magnitude += std::fabs(x[k]) / size;
+      if (input.kind == NormKind::kLayer) mean += x[k] / size;
+    }
+    for (int64_t k = 0; k < input.cols; ++k) squares += (x[k] - mean) * (x[k] - mean);
+    factor = 1 / std::sqrt(squares / size + input.epsilon);
+  }
+};
+
+}  // namespace
+
+double norm_factor_error(int64_t cols) {
+  return (static_cast<double>(cols) / 16 + 8) * kRounding;
 }
 
 std::vector<double> normalize(const ProductInput& input) {
   std::vector<double> x(input.x.begin(), input.x.end());
   if (input.norm_weight.empty()) return x;
   for (int64_t t = 0; t < input.tokens; ++t) {
-    double* row = &x[t * input.cols];
-    double squares = 0;
-    for (int64_t k = 0; k < input.cols; ++k) squares += row[k] * row[k];
-    const double factor = 1 / std::sqrt(squares / static_cast<double>(input.cols) + input.epsilon);
-    for (int64_t k = 0; k < input.cols; ++k) row[k] *= factor * input.norm_weight[k];
+    const RowMoments moments(&input.x[t * input.cols], input);
+    for (int64_t k = 0; k < input.cols; ++k) {
+      double& value = x[t * input.cols + k];
+      value = (value - moments.mean) * moments.factor * input.norm_weight[k];
+      if (!input.norm_bias.empty()) value += input.norm_bias[k];
+    }
   }
   return x;
+}
+
+// A mean is a float sum too, subtracted with one rounding; so is a bias added.
+std::vector<double> norm_tolerance(const ProductInput& input) {
+  std::vector<double> tolerance = normalize(input);
+  for (int64_t t = 0; t < input.tokens; ++t) {
+    const float* x = &input.x[t * input.cols];
+    const RowMoments moments(x, input);
+    for (int64_t k = 0; k < input.cols; ++k) {
+      double& value = tolerance[t * input.cols + k];
+      const double bias = input.norm_bias.empty() ? 0 : std::fabs(input.norm_bias[k]);
+      value = (norm_factor_error(input.cols) + 4 * kRounding) * (std::fabs(value) + bias);
+      if (input.kind == NormKind::kRms) continue;
+      const double centred =
+          norm_factor_error(input.cols) * moments.magnitude + kRounding * std::fabs(x[k]);
+      value += 2 * centred * moments.factor * std::fabs(input.norm_weight[k]);
+    }
+  }
+  return tolerance;
 }
 
 // With a norm, the inputs of the two products differ by roundings. An error of the norm's factor
@@ -171,10 +232,13 @@ std::vector<double> integer_tolerance(const ProductInput& input, const TestProje
 
 // A float sum of K products in any order: K roundings of at most the sum of magnitudes.
 std::vector<double> float_tolerance(const ProductInput& input, const TestProjection& projection) {
-  const double norm_error = input.norm_weight.empty() ? 0 : norm_factor_error(input.cols);
-  const double proportion = norm_error + static_cast<double>(input.cols + 4) * kRounding;
+  const double proportion = static_cast<double>(input.cols + 4) * kRounding;
   std::vector<double> deviation = normalize(input);
   for (double& value : deviation) value = proportion * std::fabs(value);
+  if (!input.norm_weight.empty()) {
+    const std::vector<double> norm = norm_tolerance(input);
+    for (size_t i = 0; i < norm.size(); ++i) deviation[i] += norm[i];
+  }
   std::vector<double> tolerance = multiply_magnitudes(deviation, projection.weight);
   for (double& value : tolerance) value += 0x1p-126;  // results may be flushed
   add_bias_rounding(tolerance, projection.bias);

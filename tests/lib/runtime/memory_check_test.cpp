@@ -23,6 +23,7 @@ class GreedyBackend final : public Backend {
   void norm_linear(const NormLinearArgs&) override {}
   void gated_linear(const GatedLinearArgs&) override {}
   void linear_add(const LinearAddArgs&) override {}
+  void norm_add(const NormAddArgs&) override {}
   void rope_store_kv(const RopeStoreArgs&) override {}
   void attention(const AttentionArgs&) override {}
   void logits(const LogitsArgs&) override {}
