@@ -192,14 +192,9 @@ void parse_layers(Fields& fields, ModelConfig& config) {
   config.windowed_layers = fields.booleans_or(has_window, "windowed_layers", layers);
   config.rope_layers = fields.booleans_or(true, "rope_layers", layers);
   config.rope = parse_rope(fields.get("rope"), fields.what("rope"), config.head_size);
-  config.window_rope = config.rope;
   if (!fields.has("window_rope")) return;
   config.window_rope =
       parse_rope(fields.get("window_rope"), fields.what("window_rope"), config.head_size);
-  if (config.window_rope.size != config.rope.size) {
-    fail(fields.what("window_rope") + ".size", fmt::format("{} as in rope", config.rope.size),
-         config.window_rope.size);
-  }
 }
 
 }  // namespace

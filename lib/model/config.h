@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -54,10 +55,10 @@ struct ModelConfig {
   float attention_softcap = 0;  // 0: none
   float logits_softcap = 0;     // 0: none
   RopeConfig rope;
-  RopeConfig window_rope;             // of windowed layers
-  int64_t window = 0;                 // positions that a windowed layer sees; 0: none
-  std::vector<bool> windowed_layers;  // [layers]
-  std::vector<bool> rope_layers;      // [layers], false: no rotation
+  std::optional<RopeConfig> window_rope;  // of windowed layers; else they have the other
+  int64_t window = 0;                     // positions that a windowed layer sees; 0: none
+  std::vector<bool> windowed_layers;      // [layers]
+  std::vector<bool> rope_layers;          // [layers], false: no rotation
 };
 
 // Throws Error(kInvalidFile) or, for settings that are not known here, Error(kUnsupported); `file`

@@ -1,7 +1,6 @@
 #include "lib/model/decoder.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "lib/model/rope.h"
 
@@ -29,6 +28,10 @@ class Arena {
   uint64_t used_ = 0;
 };
 
+View<float> flat(const View<float>& view) {  // [T, H, E] as [T, H * E]
+  return {view.data(), view.rows(), view.row_size()};
+}
+
 StepLimits step_limits(const ModelConfig& c, const DecoderLimits& limits) {
   const int64_t attention = c.heads * c.head_size;
   const int64_t widest = std::max({c.hidden_size, c.feed_forward_size, attention});
@@ -48,19 +51,23 @@ Decoder::Decoder(Backend& backend, const ModelConfig& config, const ModelWeights
     : backend_(backend),
       config_(config),
       weights_(weights),
-      inverse_frequencies_(rope_inverse_frequencies(config.rope, limits.context)),
-      memory_(backend.allocate(scratch_bytes(config, limits))) {
-  reserved_bytes_ = place(scratch_, memory_->data(), config, limits) +
+      frequencies_(rope_inverse_frequencies(config.rope, limits.context)),
+      memory_(backend.allocate(scratch_bytes(config, weights, limits))) {
+  if (config.window_rope) {
+    window_frequencies_ = rope_inverse_frequencies(*config.window_rope, limits.context);
+  }
+  reserved_bytes_ = place(scratch_, memory_->data(), config, weights, limits) +
                     backend.reserve(step_limits(config, limits));
 }
 
-uint64_t Decoder::scratch_bytes(const ModelConfig& config, const DecoderLimits& limits) {
+uint64_t Decoder::scratch_bytes(const ModelConfig& config, const ModelWeights& weights,
+                                const DecoderLimits& limits) {
   Scratch measured;
-  return place(measured, nullptr, config, limits);
+  return place(measured, nullptr, config, weights, limits);
 }
 
 uint64_t Decoder::place(Scratch& s, std::byte* base, const ModelConfig& c,
-                        const DecoderLimits& limits) {
+                        const ModelWeights& weights, const DecoderLimits& limits) {
   Arena arena(base);
   const int64_t t = limits.tokens;
   s.x = arena.floats(t, c.hidden_size);
@@ -69,16 +76,22 @@ uint64_t Decoder::place(Scratch& s, std::byte* base, const ModelConfig& c,
   s.v = arena.floats(t, c.kv_heads, c.head_size);
   s.attention = arena.floats(t, c.heads, c.head_size);
   s.gated = arena.floats(t, c.feed_forward_size);
+  if (weights.has_post_norms()) s.product = arena.floats(t, c.hidden_size);
   s.cosine = arena.floats(t, c.rope.size / 2);
   s.sine = arena.floats(t, c.rope.size / 2);
+  if (c.window_rope) {
+    s.window_cosine = arena.floats(t, c.window_rope->size / 2);
+    s.window_sine = arena.floats(t, c.window_rope->size / 2);
+  }
   s.logits = arena.floats(limits.logit_rows, c.vocabulary_size);
   return arena.used();
 }
 
 Decoder::Scratch Decoder::first_rows(int64_t tokens) const {
   Scratch s = scratch_;
-  for (View<float>* view : {&s.x, &s.q, &s.k, &s.v, &s.attention, &s.gated, &s.cosine, &s.sine}) {
-    *view = view->first_rows(tokens);
+  for (View<float>* view : {&s.x, &s.q, &s.k, &s.v, &s.attention, &s.gated, &s.product, &s.cosine,
+                            &s.sine, &s.window_cosine, &s.window_sine}) {
+    if (!view->empty()) *view = view->first_rows(tokens);
   }
   return s;
 }
@@ -86,63 +99,100 @@ Decoder::Scratch Decoder::first_rows(int64_t tokens) const {
 bool Decoder::forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                       const KvPool& kv, const CancelFlag* cancel) {
   const Scratch s = first_rows(std::ssize(ids));
-  for (const BatchSegment& segment : segments) {
-    for (int64_t i = 0; i < segment.tokens; ++i) {
-      const int64_t row = segment.first_row + i;
-      rope_angles(inverse_frequencies_, segment.first_position + i, config_.rope.attention_factor,
-                  s.cosine.row(row), s.sine.row(row));
-    }
-  }
-  backend_.embed({.ids = ids, .table = &weights_.embedding, .out = s.x});
+  compute_angles(s, segments);
+  backend_.embed(
+      {.ids = ids, .table = &weights_.embedding, .scale = config_.embedding_scale, .out = s.x});
   for (int64_t i = 0; i < config_.layers; ++i) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return false;
-    run_layer(weights_.layers[i], s, segments, kv.layer(i));
+    run_layer(i, s, segments, kv.layer(i));
   }
   return true;
 }
 
-void Decoder::run_layer(const LayerWeights& w, const Scratch& s,
-                        std::span<const BatchSegment> segments, const KvLayer& kv) {
-  const int64_t tokens = s.x.rows();
-  const auto flat = [&](const View<float>& view) {  // [T, H, E] as [T, H * E]
-    return View<float>(view.data(), tokens, view.row_size());
-  };
+void Decoder::compute_angles(const Scratch& s, std::span<const BatchSegment> segments) {
+  for (const BatchSegment& segment : segments) {
+    for (int64_t i = 0; i < segment.tokens; ++i) {
+      const int64_t row = segment.first_row + i, position = segment.first_position + i;
+      rope_angles(frequencies_, position, config_.rope.attention_factor, s.cosine.row(row),
+                  s.sine.row(row));
+      if (!config_.window_rope) continue;
+      rope_angles(window_frequencies_, position, config_.window_rope->attention_factor,
+                  s.window_cosine.row(row), s.window_sine.row(row));
+    }
+  }
+}
+
+void Decoder::run_layer(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
+                        const KvLayer& kv) {
+  const LayerWeights& w = weights_.layers[layer];
+  attend(layer, s, segments, kv);
+  if (config_.parallel_residual) feed_forward(w, s);
+  add_product(flat(s.attention), w.attn_out, w.attn_out_bias, w.attn_post_norm, s);
+  if (!config_.parallel_residual) feed_forward(w, s);
+  add_product(s.gated, w.down, w.down_bias, w.ffn_post_norm, s);
+}
+
+void Decoder::attend(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
+                     const KvLayer& kv) {
+  const LayerWeights& w = weights_.layers[layer];
+  const bool windowed = config_.windowed_layers[layer];
+  RopeTable rope;
+  if (config_.rope_layers[layer]) {
+    rope = windowed && config_.window_rope ? RopeTable{s.window_cosine, s.window_sine}
+                                           : RopeTable{s.cosine, s.sine};
+  }
   const Projection projections[] = {{.weight = &w.q, .bias = w.q_bias, .out = flat(s.q)},
                                     {.weight = &w.k, .bias = w.k_bias, .out = flat(s.k)},
                                     {.weight = &w.v, .bias = w.v_bias, .out = flat(s.v)}};
-  backend_.norm_linear({.x = s.x,
-                        .norm = {.weight = w.attn_norm, .epsilon = config_.norm_epsilon},
-                        .projections = projections});
+  backend_.norm_linear({.x = s.x, .norm = w.attn_norm, .projections = projections});
   backend_.rope_store_kv({.q = s.q,
                           .k = s.k,
                           .v = s.v,
-                          .rope = {.cosine = s.cosine, .sine = s.sine},
+                          .q_norm = w.q_norm,
+                          .k_norm = w.k_norm,
+                          .rope = rope,
                           .kv = kv,
                           .segments = segments});
   backend_.attention({.q = s.q,
                       .kv = kv,
                       .segments = segments,
-                      .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_size)),
+                      .scale = config_.attention_scale,
+                      .softcap = config_.attention_softcap,
+                      .window = windowed ? config_.window : INT64_MAX,
                       .out = s.attention});
-  backend_.linear_add(
-      {.x = flat(s.attention), .weight = &w.attn_out, .bias = w.attn_out_bias, .residual = s.x});
+}
+
+void Decoder::feed_forward(const LayerWeights& w, const Scratch& s) {
   backend_.gated_linear({.x = s.x,
-                         .norm = {.weight = w.ffn_norm, .epsilon = config_.norm_epsilon},
-                         .gate = &w.gate,
+                         .norm = w.ffn_norm,
+                         .gate = w.gate.present() ? &w.gate : nullptr,
                          .up = &w.up,
                          .gate_bias = w.gate_bias,
                          .up_bias = w.up_bias,
                          .activation = config_.activation,
                          .out = s.gated});
-  backend_.linear_add({.x = s.gated, .weight = &w.down, .bias = w.down_bias, .residual = s.x});
+}
+
+void Decoder::add_product(View<const float> x, const Weight& weight, View<const float> bias,
+                          const Norm& post_norm, const Scratch& s) {
+  const float scale = config_.residual_scale;
+  if (!post_norm.present()) {
+    backend_.linear_add({.x = x, .weight = &weight, .bias = bias, .scale = scale, .residual = s.x});
+    return;
+  }
+  const Projection product{.weight = &weight, .bias = bias, .out = s.product};
+  backend_.norm_linear({.x = x, .norm = {}, .projections = {&product, 1}});
+  backend_.norm_add({.x = s.product, .norm = post_norm, .scale = scale, .residual = s.x});
 }
 
 View<const float> Decoder::logits(std::span<const int32_t> rows) {
   const View<float> out = scratch_.logits.first_rows(std::ssize(rows));
   backend_.logits({.x = scratch_.x,
                    .rows = rows,
-                   .norm = {.weight = weights_.output_norm, .epsilon = config_.norm_epsilon},
+                   .norm = weights_.output_norm,
                    .head = &weights_.head,
+                   .scale = config_.logits_scale,
+                   .softcap = config_.logits_softcap,
                    .out = out});
   return out;
 }

@@ -1,5 +1,5 @@
-// The forward pass: one plain loop over the layers, five fused operations each, the same for every
-// architecture and device.
+// The forward pass: one plain loop over the layers, a handful of fused operations each, the same
+// for every architecture and device.
 //
 // A Decoder owns the scratch memory of its steps, sized for its limits when it is made; steps never
 // allocate device memory. One thread at a time. Backend, config and weights outlive it.
@@ -31,7 +31,8 @@ class Decoder {
   Decoder(Backend& backend, const ModelConfig& config, const ModelWeights& weights,
           const DecoderLimits& limits);
 
-  static uint64_t scratch_bytes(const ModelConfig& config, const DecoderLimits& limits);
+  static uint64_t scratch_bytes(const ModelConfig& config, const ModelWeights& weights,
+                                const DecoderLimits& limits);
   // Memory that its steps may come to use: scratch_bytes and all that the backend holds, for others
   // too.
   uint64_t reserved_bytes() const { return reserved_bytes_; }
@@ -53,20 +54,28 @@ class Decoder {
     View<float> v;          // [T, K, E]
     View<float> attention;  // [T, H, E]
     View<float> gated;      // [T, F]
-    View<float> cosine;     // [T, size / 2]
-    View<float> sine;       // [T, size / 2]
-    View<float> logits;     // [R, V]
+    View<float> product;    // [T, D] what a block adds before its norm, where it has one
+    View<float> cosine, window_cosine;  // [T, size / 2]
+    View<float> sine, window_sine;      // [T, size / 2]
+    View<float> logits;                 // [R, V]
   };
   static uint64_t place(Scratch& scratch, std::byte* base, const ModelConfig& config,
-                        const DecoderLimits& limits);
+                        const ModelWeights& weights, const DecoderLimits& limits);
   Scratch first_rows(int64_t tokens) const;
-  void run_layer(const LayerWeights& layer, const Scratch& s,
-                 std::span<const BatchSegment> segments, const KvLayer& kv);
+  void compute_angles(const Scratch& s, std::span<const BatchSegment> segments);
+  void run_layer(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
+                 const KvLayer& kv);
+  void attend(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
+              const KvLayer& kv);
+  void feed_forward(const LayerWeights& w, const Scratch& s);
+  // The end of a block: what it adds to the residual stream.
+  void add_product(View<const float> x, const Weight& weight, View<const float> bias,
+                   const Norm& post_norm, const Scratch& s);
 
   Backend& backend_;
   const ModelConfig& config_;
   const ModelWeights& weights_;
-  std::vector<float> inverse_frequencies_;
+  std::vector<float> frequencies_, window_frequencies_;  // of the rotation
   std::unique_ptr<DeviceBuffer> memory_;
   uint64_t reserved_bytes_;
   Scratch scratch_;

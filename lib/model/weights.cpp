@@ -80,53 +80,89 @@ class Binder {
   std::vector<const TensorRecord*> bound_;
 };
 
-LayerWeights bind_layer(Binder& binder, int layer, const ModelConfig& c, const Architecture& arch) {
-  const int64_t d = c.hidden_size;
-  const int64_t f = c.feed_forward_size;
-  const int64_t q_rows = c.heads * c.head_size;
-  const int64_t kv_rows = c.kv_heads * c.head_size;
-  LayerWeights w;
-  w.attn_norm = binder.vector(Role::kAttnNorm, layer, d);
-  w.q = binder.matrix(Role::kAttnQ, layer, q_rows, d);
-  w.k = binder.matrix(Role::kAttnK, layer, kv_rows, d);
-  w.v = binder.matrix(Role::kAttnV, layer, kv_rows, d);
-  w.attn_out = binder.matrix(Role::kAttnOut, layer, d, q_rows);
-  w.q_bias = binder.vector(Role::kAttnQBias, layer, q_rows, arch.qkv_bias);
-  w.k_bias = binder.vector(Role::kAttnKBias, layer, kv_rows, arch.qkv_bias);
-  w.v_bias = binder.vector(Role::kAttnVBias, layer, kv_rows, arch.qkv_bias);
-  w.attn_out_bias = binder.vector(Role::kAttnOutBias, layer, d, arch.attention_out_bias);
+// Binds the tensors of one model; kNoLayer for those outside of layers.
+class ModelBinder {
+ public:
+  ModelBinder(const MicaFile& file, const ModelConfig& config, const Architecture& architecture)
+      : binder_(file), config_(config), arch_(architecture) {}
 
-  w.ffn_norm = binder.vector(Role::kFfnNorm, layer, d);
-  w.gate = binder.matrix(Role::kFfnGate, layer, f, d);
-  w.up = binder.matrix(Role::kFfnUp, layer, f, d);
-  w.down = binder.matrix(Role::kFfnDown, layer, d, f);
-  w.gate_bias = binder.vector(Role::kFfnGateBias, layer, f, arch.feed_forward_bias);
-  w.up_bias = binder.vector(Role::kFfnUpBias, layer, f, arch.feed_forward_bias);
-  w.down_bias = binder.vector(Role::kFfnDownBias, layer, d, arch.feed_forward_bias);
+  ModelWeights bind() {
+    const int64_t v = config_.vocabulary_size, d = config_.hidden_size;
+    ModelWeights weights;
+    weights.embedding = binder_.matrix(Role::kTokenEmbedding, kNoLayer, v, d);
+    weights.output_norm = norm(Role::kOutputNorm, Role::kOutputNormBias, kNoLayer);
+    weights.head =
+        config_.tied_embeddings ? weights.embedding : binder_.matrix(Role::kHead, kNoLayer, v, d);
+    for (int layer = 0; layer < config_.layers; ++layer) {
+      LayerWeights& w = weights.layers.emplace_back();
+      bind_attention(w, layer);
+      bind_feed_forward(w, layer);
+    }
+    binder_.refuse_others(arch_);
+    return weights;
+  }
 
-  binder.require_one_group(layer, Role::kAttnK, w.k, w.q);
-  binder.require_one_group(layer, Role::kAttnV, w.v, w.q);
-  binder.require_one_group(layer, Role::kFfnUp, w.up, w.gate);
-  return w;
-}
+ private:
+  void bind_attention(LayerWeights& w, int layer) {
+    const int64_t d = config_.hidden_size, e = config_.head_size;
+    const int64_t q_rows = config_.heads * e, kv_rows = config_.kv_heads * e;
+    if (arch_.norms_before) w.attn_norm = norm(Role::kAttnNorm, Role::kAttnNormBias, layer);
+    w.q = binder_.matrix(Role::kAttnQ, layer, q_rows, d);
+    w.k = binder_.matrix(Role::kAttnK, layer, kv_rows, d);
+    w.v = binder_.matrix(Role::kAttnV, layer, kv_rows, d);
+    w.attn_out = binder_.matrix(Role::kAttnOut, layer, d, q_rows);
+    w.q_bias = binder_.vector(Role::kAttnQBias, layer, q_rows, arch_.qkv_bias);
+    w.k_bias = binder_.vector(Role::kAttnKBias, layer, kv_rows, arch_.qkv_bias);
+    w.v_bias = binder_.vector(Role::kAttnVBias, layer, kv_rows, arch_.qkv_bias);
+    w.attn_out_bias = binder_.vector(Role::kAttnOutBias, layer, d, arch_.attention_out_bias);
+    if (arch_.qk_norm != QkNorm::kNone) {
+      const bool each = arch_.qk_norm == QkNorm::kEachHead;
+      w.q_norm = rms_norm(Role::kAttnQNorm, layer, each ? e : q_rows);
+      w.k_norm = rms_norm(Role::kAttnKNorm, layer, each ? e : kv_rows);
+    }
+    if (arch_.norms_after) w.attn_post_norm = rms_norm(Role::kAttnPostNorm, layer, d);
+    binder_.require_one_group(layer, Role::kAttnK, w.k, w.q);
+    binder_.require_one_group(layer, Role::kAttnV, w.v, w.q);
+  }
+
+  void bind_feed_forward(LayerWeights& w, int layer) {
+    const int64_t d = config_.hidden_size, f = config_.feed_forward_size;
+    if (arch_.norms_before) w.ffn_norm = norm(Role::kFfnNorm, Role::kFfnNormBias, layer);
+    w.up = binder_.matrix(Role::kFfnUp, layer, f, d);
+    w.up_bias = binder_.vector(Role::kFfnUpBias, layer, f, arch_.feed_forward_bias);
+    if (arch_.gated) {
+      w.gate = binder_.matrix(Role::kFfnGate, layer, f, d);
+      w.gate_bias = binder_.vector(Role::kFfnGateBias, layer, f, arch_.feed_forward_bias);
+      binder_.require_one_group(layer, Role::kFfnUp, w.up, w.gate);
+    }
+    w.down = binder_.matrix(Role::kFfnDown, layer, d, f);
+    w.down_bias = binder_.vector(Role::kFfnDownBias, layer, d, arch_.feed_forward_bias);
+    if (arch_.norms_after) w.ffn_post_norm = rms_norm(Role::kFfnPostNorm, layer, d);
+  }
+
+  // Of the architecture's kind, [D].
+  Norm norm(Role weight, Role bias, int layer) {
+    const int64_t d = config_.hidden_size;
+    return {.kind = arch_.norm,
+            .weight = binder_.vector(weight, layer, d),
+            .bias = binder_.vector(bias, layer, d, arch_.norm_bias),
+            .epsilon = config_.norm_epsilon};
+  }
+
+  Norm rms_norm(Role weight, int layer, int64_t size) {
+    return {.weight = binder_.vector(weight, layer, size), .epsilon = config_.norm_epsilon};
+  }
+
+  Binder binder_;
+  const ModelConfig& config_;
+  const Architecture& arch_;
+};
 
 }  // namespace
 
 ModelWeights bind_weights(const MicaFile& file, const ModelConfig& config,
                           const Architecture& architecture) {
-  Binder binder(file);
-  const int64_t v = config.vocabulary_size;
-  const int64_t d = config.hidden_size;
-  ModelWeights weights;
-  weights.embedding = binder.matrix(Role::kTokenEmbedding, kNoLayer, v, d);
-  weights.output_norm = binder.vector(Role::kOutputNorm, kNoLayer, d);
-  weights.head =
-      config.tied_embeddings ? weights.embedding : binder.matrix(Role::kHead, kNoLayer, v, d);
-  for (int layer = 0; layer < config.layers; ++layer) {
-    weights.layers.push_back(bind_layer(binder, layer, config, architecture));
-  }
-  binder.refuse_others(architecture);
-  return weights;
+  return ModelBinder(file, config, architecture).bind();
 }
 
 }  // namespace mica

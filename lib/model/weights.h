@@ -13,30 +13,35 @@
 namespace mica {
 
 struct LayerWeights {
-  View<const float> attn_norm;      // [D]
+  Norm attn_norm;                   // [D], like all norms and biases empty where there is none
   Weight q;                         // [H * E, D]
   Weight k;                         // [K * E, D]
   Weight v;                         // [K * E, D]
   Weight attn_out;                  // [D, H * E]
-  View<const float> q_bias;         // [H * E], like all biases empty where the model has none
+  View<const float> q_bias;         // [H * E]
   View<const float> k_bias;         // [K * E]
   View<const float> v_bias;         // [K * E]
   View<const float> attn_out_bias;  // [D]
+  Norm q_norm;                      // [E] or [H * E]
+  Norm k_norm;                      // [E] or [K * E]
+  Norm attn_post_norm;              // [D]
 
-  View<const float> ffn_norm;   // [D]
-  Weight gate;                  // [F, D]
+  Norm ffn_norm;                // [D]
+  Weight gate;                  // [F, D]; absent in a plain feed-forward
   Weight up;                    // [F, D]
   Weight down;                  // [D, F]
   View<const float> gate_bias;  // [F]
   View<const float> up_bias;    // [F]
   View<const float> down_bias;  // [D]
+  Norm ffn_post_norm;           // [D]
 };
 
 struct ModelWeights {
   Weight embedding;  // [V, D]
   std::vector<LayerWeights> layers;
-  View<const float> output_norm;  // [D]
-  Weight head;                    // [V, D]; the embedding when tied
+  Norm output_norm;  // [D]
+  Weight head;       // [V, D]; the embedding when tied
+  bool has_post_norms() const { return layers.front().attn_post_norm.present(); }
 };
 
 // Throws Error(kInvalidFile) for a tensor that is missing, of another shape or dtype, or that the

@@ -22,16 +22,24 @@ BenchmarkCase prefill_case(const WeightCounts& counts, int64_t tokens, Benchmark
           .limit = limit};
 }
 
-// `position_bytes`: keys and values of one position.
-BenchmarkCase decode_case(const WeightCounts& counts, int64_t tokens, int64_t depth, int64_t batch,
-                          double position_bytes) {
-  const double seen = static_cast<double>(depth) + static_cast<double>(tokens + 1) / 2;
+// Bytes of keys and values that a token reads which sees `positions` where no window ends them.
+double kv_bytes(const ModelConfig& config, KvType type, double positions) {
+  const KvLayout layout{type, config.kv_heads, config.head_size};
+  double read = 0;
+  for (const bool windowed : config.windowed_layers) {
+    read += windowed ? std::min(positions, static_cast<double>(config.window)) : positions;
+  }
+  return read * static_cast<double>(layout.block_bytes()) / kKvBlockTokens;
+}
+
+BenchmarkCase decode_case(const WeightCounts& counts, int64_t tokens, int64_t batch,
+                          double kv_bytes_read) {
   return {
       .test = BenchmarkTest::kDecode,
       .tokens = tokens,
       .batch = batch,
-      .bytes_per_token = (counts.linear_bytes + counts.head_bytes) / static_cast<double>(batch) +
-                         seen * position_bytes,
+      .bytes_per_token =
+          (counts.linear_bytes + counts.head_bytes) / static_cast<double>(batch) + kv_bytes_read,
       .operations_per_token = 2 * (counts.linears + counts.head),
       .limit = BenchmarkLimit::kRead};
 }
@@ -46,7 +54,7 @@ WeightCounts count_weights(const ModelWeights& weights) {
   };
   for (const LayerWeights& w : weights.layers) {
     for (const Weight* weight : {&w.q, &w.k, &w.v, &w.attn_out, &w.gate, &w.up, &w.down}) {
-      count(*weight, counts.linear_bytes, counts.linears);
+      if (weight->rows > 0) count(*weight, counts.linear_bytes, counts.linears);
     }
   }
   count(weights.head, counts.head_bytes, counts.head);
@@ -57,10 +65,7 @@ std::vector<BenchmarkCase> benchmark_cases(const BenchmarkOptions& options,
                                            const ModelConfig& config, const ModelWeights& weights,
                                            int threads) {
   const WeightCounts counts = count_weights(weights);
-  const KvLayout layout{options.kv, config.kv_heads, config.head_size};
-  const double position_bytes =
-      static_cast<double>(layout.block_bytes() * config.layers) / kKvBlockTokens;
-  const bool integer = weights.layers.front().gate.dtype.layout == TensorLayout::kPanels &&
+  const bool integer = weights.layers.front().up.dtype.layout == TensorLayout::kPanels &&
                        options.engine.activations == Activations::kInt8;
   std::vector<BenchmarkCase> cases;
   const auto add = [&](BenchmarkCase c, int64_t depth) {
@@ -75,8 +80,9 @@ std::vector<BenchmarkCase> benchmark_cases(const BenchmarkOptions& options,
           depth);
     }
     if (options.generated == 0) continue;
+    const double seen = static_cast<double>(depth) + static_cast<double>(options.generated + 1) / 2;
     for (const int64_t batch : options.batches) {
-      add(decode_case(counts, options.generated, depth, batch, position_bytes), depth);
+      add(decode_case(counts, options.generated, batch, kv_bytes(config, options.kv, seen)), depth);
     }
   }
   return cases;

@@ -23,7 +23,7 @@ void require_memory(const DecoderRequest& request, uint64_t decoder_bytes) {
 std::unique_ptr<Decoder> make_decoder(Backend& backend, const ModelConfig& config,
                                       const ModelWeights& weights, const DecoderRequest& request) {
   // Most is known before anything is allocated, the backend's part only when it has reserved it.
-  require_memory(request, Decoder::scratch_bytes(config, request.limits));
+  require_memory(request, Decoder::scratch_bytes(config, weights, request.limits));
   auto decoder = std::make_unique<Decoder>(backend, config, weights, request.limits);
   require_memory(request, decoder->reserved_bytes());
   return decoder;

@@ -1,10 +1,12 @@
 #include "tests/support/tiny_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
 
 #include "lib/base/half.h"
+#include "lib/model/architecture.h"
 #include "quant/weight_type.h"
 
 namespace mica::testing {
@@ -17,44 +19,81 @@ float gaussian(std::mt19937_64& random) {
   return static_cast<float>(sum);
 }
 
-std::vector<TensorSpec> tiny_specs(const TinyModel& m) {
-  const DType body = parse_dtype(m.body);
-  const DType embedding = parse_dtype(m.embedding);
-  const uint64_t d = m.hidden_size, f = m.feed_forward_size, v = m.vocabulary_size;
-  const uint64_t q = uint64_t(m.heads) * m.head_size, kv = uint64_t(m.kv_heads) * m.head_size;
-  std::vector<TensorSpec> specs;
-  const auto add = [&](Role role, int layer, const DType& dtype, uint64_t rows, uint64_t cols) {
-    specs.push_back({.role = role, .layer = layer, .dtype = dtype, .rows = rows, .cols = cols});
-  };
-  add(Role::kTokenEmbedding, kNoLayer, embedding, v, d);
-  add(Role::kOutputNorm, kNoLayer, kF32, 1, d);
-  if (!m.tied) add(Role::kHead, kNoLayer, embedding, v, d);
-  for (int layer = 0; layer < m.layers; ++layer) {
-    add(Role::kAttnNorm, layer, kF32, 1, d);
+// The tensors of an architecture.
+class TinySpecs {
+ public:
+  explicit TinySpecs(const TinyModel& model)
+      : m_(model), arch_(find_architecture(model.architecture, "tiny model")) {
+    const DType embedding = parse_dtype(m_.embedding);
+    const uint64_t d = m_.hidden_size, v = m_.vocabulary_size;
+    add(Role::kTokenEmbedding, kNoLayer, embedding, v, d);
+    add_norm(Role::kOutputNorm, Role::kOutputNormBias, kNoLayer);
+    if (!m_.tied) add(Role::kHead, kNoLayer, embedding, v, d);
+    for (int layer = 0; layer < m_.layers; ++layer) add_layer(layer);
+  }
+  std::vector<TensorSpec> take() { return std::move(specs_); }
+
+ private:
+  void add_layer(int layer) {
+    const DType body = parse_dtype(m_.body);
+    const uint64_t d = m_.hidden_size, f = m_.feed_forward_size, e = m_.head_size;
+    const uint64_t q = m_.heads * e, kv = m_.kv_heads * e;
+    if (arch_.norms_before) add_norm(Role::kAttnNorm, Role::kAttnNormBias, layer);
+    if (arch_.norms_before) add_norm(Role::kFfnNorm, Role::kFfnNormBias, layer);
+    if (arch_.norms_after) add_vector(Role::kAttnPostNorm, layer, d);
+    if (arch_.norms_after) add_vector(Role::kFfnPostNorm, layer, d);
+    if (arch_.qk_norm != QkNorm::kNone) {
+      const bool each = arch_.qk_norm == QkNorm::kEachHead;
+      add_vector(Role::kAttnQNorm, layer, each ? e : q);
+      add_vector(Role::kAttnKNorm, layer, each ? e : kv);
+    }
     add(Role::kAttnQ, layer, body, q, d);
     add(Role::kAttnK, layer, body, kv, d);
     add(Role::kAttnV, layer, body, kv, d);
     add(Role::kAttnOut, layer, body, d, q);
-    add(Role::kFfnNorm, layer, kF32, 1, d);
-    add(Role::kFfnGate, layer, body, f, d);
+    if (arch_.gated) add(Role::kFfnGate, layer, body, f, d);
     add(Role::kFfnUp, layer, body, f, d);
     add(Role::kFfnDown, layer, body, d, f);
-    if (m.architecture != "qwen2") continue;
-    add(Role::kAttnQBias, layer, kF32, 1, q);
-    add(Role::kAttnKBias, layer, kF32, 1, kv);
-    add(Role::kAttnVBias, layer, kF32, 1, kv);
+    add_vector(Role::kAttnQBias, layer, q, arch_.qkv_bias);
+    add_vector(Role::kAttnKBias, layer, kv, arch_.qkv_bias);
+    add_vector(Role::kAttnVBias, layer, kv, arch_.qkv_bias);
+    add_vector(Role::kAttnOutBias, layer, d, arch_.attention_out_bias);
+    if (arch_.gated) add_vector(Role::kFfnGateBias, layer, f, arch_.feed_forward_bias);
+    add_vector(Role::kFfnUpBias, layer, f, arch_.feed_forward_bias);
+    add_vector(Role::kFfnDownBias, layer, d, arch_.feed_forward_bias);
   }
-  return specs;
+
+  void add(Role role, int layer, const DType& dtype, uint64_t rows, uint64_t cols) {
+    specs_.push_back({.role = role, .layer = layer, .dtype = dtype, .rows = rows, .cols = cols});
+  }
+  void add_vector(Role role, int layer, uint64_t size, Presence presence = Presence::kAlways) {
+    if (presence == Presence::kNever || (presence == Presence::kOptional && !m_.biases)) return;
+    add(role, layer, kF32, 1, size);
+  }
+  void add_norm(Role weight, Role bias, int layer) {
+    add_vector(weight, layer, m_.hidden_size);
+    add_vector(bias, layer, m_.hidden_size, arch_.norm_bias);
+  }
+
+  const TinyModel& m_;
+  const Architecture& arch_;
+  std::vector<TensorSpec> specs_;
+};
+
+bool is_norm(Role role) {
+  constexpr Role kNorms[] = {Role::kOutputNorm, Role::kAttnNorm,  Role::kFfnNorm,
+                             Role::kAttnQNorm,  Role::kAttnKNorm, Role::kAttnPostNorm,
+                             Role::kFfnPostNorm};
+  return std::find(std::begin(kNorms), std::end(kNorms), role) != std::end(kNorms);
 }
 
 // Norms around 1, biases of 0.5, matrices whose products keep the input's size and a half.
 std::vector<float> random_weights(const TensorSpec& spec, uint64_t seed) {
   std::mt19937_64 random(seed * 1000003 + uint64_t(spec.role) * 1009 + uint64_t(spec.layer + 1));
-  const bool is_norm =
-      spec.role == Role::kOutputNorm || spec.role == Role::kAttnNorm || spec.role == Role::kFfnNorm;
-  const float scale = spec.rows > 1 ? 1.5f / std::sqrt(float(spec.cols)) : is_norm ? 0.3f : 0.5f;
+  const bool norm = is_norm(spec.role);
+  const float scale = spec.rows > 1 ? 1.5f / std::sqrt(float(spec.cols)) : norm ? 0.3f : 0.5f;
   std::vector<float> values(spec.rows * spec.cols);
-  for (float& value : values) value = (is_norm ? 1 : 0) + scale * gaussian(random);
+  for (float& value : values) value = (norm ? 1 : 0) + scale * gaussian(random);
   return values;
 }
 
@@ -104,7 +143,7 @@ Json tiny_metadata(const TinyModel& m) {
 }
 
 std::string write_tiny_model(const std::string& path, const TinyModel& model) {
-  std::vector<TensorSpec> specs = tiny_specs(model);
+  std::vector<TensorSpec> specs = TinySpecs(model).take();
   if (model.change_specs) model.change_specs(specs);
   Json metadata = tiny_metadata(model);
   if (model.change_metadata) model.change_metadata(metadata);

@@ -13,9 +13,9 @@
 namespace mica::testing {
 
 struct TinyModel {
-  std::string architecture = "llama";  // "qwen2" has biases
-  std::string body = "q4g32";          // weight type of the linears
-  std::string embedding = "q8g32";     // and of the head
+  std::string architecture = "llama";
+  std::string body = "q4g32";       // weight type of the linears
+  std::string embedding = "q8g32";  // and of the head
   int layers = 2;
   int hidden_size = 64;
   int feed_forward_size = 96;
@@ -25,6 +25,7 @@ struct TinyModel {
   int vocabulary_size = 272;
   int context_length = 1024;
   bool tied = false;
+  bool biases = false;  // those that the architecture may have
   uint64_t seed = 1;
   std::vector<std::byte> tokenizer_image;
 

@@ -1,6 +1,5 @@
-// Llama (arXiv:2302.13971) and what shares its shape: Llama 2 and 3, SmolLM2, TinyLlama, Mistral
-// without a window. Biases exist only in variants (attention_bias, mlp_bias of the Hugging Face
-// configuration).
+// Llama (arXiv:2302.13971) and what shares its shape: Llama 2 and 3, SmolLM2, TinyLlama. Biases
+// exist only in variants (attention_bias, mlp_bias of the Hugging Face configuration).
 #include "lib/model/architecture.h"
 
 namespace mica {

@@ -1,5 +1,7 @@
 #include "lib/model/decoder.h"
 
+#include <algorithm>
+#include <cmath>
 #include <doctest/doctest.h>
 
 #include "lib/backend/reference_backend.h"
@@ -31,6 +33,9 @@ class Fixture {
         decoder_(*backend_, config_, weights_,
                  {.tokens = 64, .logit_rows = 64, .context = 16 * kKvBlockTokens}) {}
 
+  uint64_t scratch_bytes(const DecoderLimits& limits) const {
+    return Decoder::scratch_bytes(config_, weights_, limits);
+  }
   KvPool& pool() { return pool_; }
   Decoder& decoder() { return decoder_; }
 
@@ -67,10 +72,23 @@ class Fixture {
   Decoder decoder_;
 };
 
+// What the numbers of a model may add to any architecture: a window in the second layer with a
+// rotation of its own, none in the first, capped scores.
+void add_features(Json& metadata) {
+  Json& model = metadata["model"];
+  model["window"] = 9;
+  model["windowed_layers"] = Json::Array{false, true};
+  model["rope_layers"] = Json::Array{false, true};
+  model["window_rope"] = Json::object({{"base", 100.0}, {"size", 8}, {"scaling", "none"}});
+  model["attention_softcap"] = 3.0;
+  model["residual_scale"] = 0.7;
+}
+
 TEST_CASE("logits do not depend on how tokens are split into steps, bit for bit") {
-  for (const std::string architecture : {"llama", "qwen2"}) {
-    CAPTURE(architecture);
-    Fixture fixture({.architecture = architecture});
+  for (const Architecture* architecture : architectures()) {
+    CAPTURE(architecture->name);
+    Fixture fixture(
+        {.architecture = architecture->name, .biases = true, .change_metadata = add_features});
     const auto ids = some_ids(kTokens);
     const std::vector<float> whole = fixture.logits_of(ids, kTokens);
     CHECK(fixture.logits_of(ids, 1) == whole);
@@ -110,6 +128,56 @@ TEST_CASE("every part of the computation shows: other ids, biases, cache types c
   CHECK(qwen2.logits_of(ids, kTokens) != logits);
   CHECK(f32.logits_of(ids, kTokens) != logits);
   CHECK(kv32.logits_of(ids, kTokens) != logits);
+}
+
+TEST_CASE("every number of the metadata shows in the logits") {
+  const auto logits_with = [](const char* key, const char* value) {
+    TinyModel model;
+    model.change_metadata = [&](Json& metadata) {
+      metadata["model"]["window"] = 9;
+      metadata["model"]["windowed_layers"] = Json::Array{false, true};
+      if (*key != '\0') metadata["model"][key] = Json::parse(value, "test");
+    };
+    return Fixture(model).logits_of(some_ids(kTokens), kTokens);
+  };
+  const std::vector<float> plain = logits_with("", "");
+  const std::pair<const char*, const char*> changes[] = {
+      {"activation", "\"gelu\""},
+      {"activation", "\"gelu_tanh\""},
+      {"embedding_scale", "2"},
+      {"residual_scale", "0.5"},
+      {"attention_scale", "0.5"},
+      {"attention_softcap", "1"},
+      {"parallel_residual", "true"},
+      {"window", "5"},
+      {"windowed_layers", "[true, true]"},
+      {"rope_layers", "[true, false]"},
+      {"rope", R"({"base": 1000, "size": 8, "scaling": "none"})"},
+      {"rope", R"({"base": 1000, "size": 16, "scaling": "none", "attention_factor": 1.2})"},
+      {"window_rope", R"({"base": 100, "size": 16, "scaling": "none"})"}};
+  for (const auto& [key, value] : changes) {
+    CAPTURE(key);
+    CAPTURE(value);
+    const std::vector<float> changed = logits_with(key, value);
+    CHECK(std::equal(plain.begin(), plain.end(), changed.begin()) == false);
+  }
+  const std::vector<float> scaled = logits_with("logits_scale", "0.5");
+  const std::vector<float> capped = logits_with("logits_softcap", "2");
+  for (size_t i = 0; i < plain.size(); ++i) {
+    CHECK(scaled[i] == plain[i] / 2);
+    CHECK(capped[i] == doctest::Approx(2 * std::tanh(plain[i] / 2)).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("memory of a decoder is counted exactly, and has room for norms only where they are") {
+  const DecoderLimits limits{.tokens = 5, .logit_rows = 2, .context = 32};
+  const auto bytes = [&](const char* architecture) {
+    return Fixture({.architecture = architecture}).scratch_bytes(limits);
+  };
+  // x, q, attention: 5 x 64; k, v: 5 x 32; gated: 5 x 96; cosine, sine: 5 x 8; logits: 2 x 272
+  // floats, each padded to 256 bytes.
+  CHECK(bytes("llama") == 3 * 1280 + 2 * 768 + 2048 + 2 * 256 + 2304);
+  CHECK(bytes("gemma2") == bytes("llama") + 1280);
 }
 
 TEST_CASE("a cancelled step says so") {

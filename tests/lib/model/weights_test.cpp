@@ -46,8 +46,37 @@ TEST_CASE("weights are bound by role and point into the file") {
   CHECK(layer.k.slab_stride == record->slab_stride);
   CHECK(layer.k_bias.size() == 32);
   CHECK(layer.attn_out_bias.empty());
-  CHECK(layer.ffn_norm.size() == 64);
+  CHECK(layer.ffn_norm.weight.size() == 64);
   CHECK(weights.head.data == weights.embedding.data);
+}
+
+TEST_CASE("norms are bound where the architecture has them, with its kind and the file's epsilon") {
+  const TempFolder folder;
+  const auto bind = [&](const std::string& name) {
+    const TinyModel model{.architecture = name};
+    const MicaFile file = MicaFile::open(write_tiny_model(folder.file(name), model));
+    const ModelConfig config = parse_model_config(file.metadata()["model"], name);
+    return bind_weights(file, config, find_architecture(name, name)).layers[0];
+  };
+  const LayerWeights gemma = bind("gemma3_text");
+  CHECK(gemma.attn_norm.present());
+  CHECK(gemma.attn_norm.epsilon == 1e-5f);
+  CHECK(gemma.q_norm.weight.size() == 16);
+  CHECK(gemma.k_norm.weight.size() == 16);
+  CHECK(gemma.attn_post_norm.weight.size() == 64);
+  CHECK(gemma.ffn_post_norm.epsilon == 1e-5f);
+  const LayerWeights olmo = bind("olmo2");
+  CHECK_FALSE(olmo.attn_norm.present());
+  CHECK_FALSE(olmo.ffn_norm.present());
+  CHECK(olmo.q_norm.weight.size() == 64);
+  CHECK(olmo.k_norm.weight.size() == 32);
+  CHECK(olmo.ffn_post_norm.present());
+  const LayerWeights neox = bind("gpt_neox");
+  CHECK(neox.ffn_norm.kind == NormKind::kLayer);
+  CHECK(neox.ffn_norm.bias.size() == 64);
+  CHECK_FALSE(neox.ffn_post_norm.present());
+  CHECK_FALSE(neox.gate.present());
+  CHECK(neox.up_bias.size() == 96);
 }
 
 TEST_CASE("a tensor that is missing, misshapen or of another type is named with both sides") {

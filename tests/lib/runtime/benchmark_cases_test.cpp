@@ -11,6 +11,7 @@ struct Fixture {
   ModelWeights weights;
   Fixture() {
     config.layers = 1;
+    config.windowed_layers = {false};
     config.kv_heads = 2;
     config.head_size = 8;
     const auto weight = [](int64_t rows, int64_t cols) {
@@ -42,6 +43,20 @@ TEST_CASE("a prefill reads the linears once a step of 512 tokens and the head on
           4 * (kLinears * steps[i] + kHead) / static_cast<double>(options.prompts[i]));
     CHECK(cases[i].operations_per_token == 2 * kLinears);
   }
+}
+
+TEST_CASE(
+    "a decode with a window reads no more keys and values than it, and a plain feed-forward") {
+  Fixture f;
+  f.config.windowed_layers = {true};
+  f.config.window = 64;
+  f.weights.layers[0].gate = {};
+  const BenchmarkOptions options{.prompts = {}, .depths = {0, 100}, .batches = {1}, .generated = 3};
+  const auto cases = benchmark_cases(options, f.config, f.weights, 1);
+  REQUIRE(cases.size() == 2);
+  const double weights = 4 * (kLinears - 64 * 32 + kHead);
+  CHECK(cases[0].bytes_per_token == weights + 2 * 64);
+  CHECK(cases[1].bytes_per_token == weights + 64 * 64);
 }
 
 TEST_CASE("a decode shares the weights among its sequences, and reads keys and values of each") {
