@@ -39,17 +39,18 @@ void check_parts(const std::vector<GgufFile>& parts) {
   }
 }
 
+// Read with the configuration.
+constexpr std::string_view kRopeFactors = "rope_freqs.weight";
+constexpr std::string_view kRopeShortFactors = "rope_factors_short.weight";
+constexpr std::string_view kRopeLongFactors = "rope_factors_long.weight";
+
+bool is_rope_tensor(std::string_view name) {
+  return name == kRopeFactors || name == kRopeShortFactors || name == kRopeLongFactors;
+}
+
 // Tensors that llama.cpp's converters wrote and that hold nothing the configuration does not say.
 bool is_ignorable(std::string_view name) {
   return name.ends_with(".attn_rot_embd.weight");
-}
-
-// HF row `row` of a query or key projection lies at this row of a GGUF file: its converter turned
-// each head's [2, E / 2] rows into [E / 2, 2], so that rotated pairs are neighbours.
-int64_t permuted_row(int64_t row, int64_t head_size) {
-  const int64_t in_head = row % head_size;
-  const int64_t half = head_size / 2;
-  return row - in_head + 2 * (in_head % half) + in_head / half;
 }
 
 class GgufImporter : public Importer {
@@ -58,7 +59,9 @@ class GgufImporter : public Importer {
     std::vector<GgufFile> parts;
     for (const SourceFile& file : files_) parts.push_back(GgufFile::parse(file.bytes, file.name));
     check_parts(parts);
+    read_model(parts);
     collect_tensors(parts);
+    check_tensors(config_, model_.tensors, parts[0].name());
     describe(parts[0]);
     for (const SourceFile& file : files_) file.check();
   }
@@ -71,25 +74,13 @@ class GgufImporter : public Importer {
     const SourceTensor& tensor = model_.tensors.at(index);
     check_rows(tensor, first, rows);
     const Place& place = places_[index];
-    const int64_t cols = tensor.cols;
-    std::vector<uint8_t> codes;
-    std::vector<float> scales;  // and minimums behind them
-    const GgufType& type = *place.type;
-    if (type.unpack) {
-      codes.resize(cols);
-      scales.resize(2 * (cols / type.grid.group));
-    }
-    const GridSlice slice{codes.data(), scales.data(), scales.data() + scales.size() / 2};
-    for (int64_t i = 0; i < rows; ++i) {
-      const std::byte* row = row_data(place, first + i, cols);
-      if (type.unpack) {
-        type.unpack(row, cols / type.block_weights, slice);
-        grid_to_floats(type.grid, slice, cols, out + i * cols);
-      } else {
-        type.widen(row, cols, out + i * cols);
+    if (place.is_whole) {
+      for (int64_t i = 0; i < rows; ++i) {
+        read_row(place, place.map(first + i), tensor.cols, out + i * tensor.cols);
       }
+    } else {
+      read_vector_part(place, tensor.cols, out);
     }
-    if (place.permuted_cols) unpermute_vector(out, cols);
     files_[place.file].check();
   }
 
@@ -109,7 +100,7 @@ class GgufImporter : public Importer {
     out.scales.resize(rows * groups);
     out.minimums.resize(tensor.grid.has_minimum ? rows * groups : 0);
     for (int64_t i = 0; i < rows; ++i) {
-      place.type->unpack(row_data(place, first + i, tensor.cols),
+      place.type->unpack(row_data(place, place.map(first + i), tensor.cols),
                          tensor.cols / place.type->block_weights,
                          {out.codes.data() + i * tensor.cols, out.scales.data() + i * groups,
                           tensor.grid.has_minimum ? out.minimums.data() + i * groups : nullptr});
@@ -123,41 +114,95 @@ class GgufImporter : public Importer {
     size_t file;
     const GgufType* type;
     Bytes data;
-    bool permuted_rows = false;  // of a matrix
-    bool permuted_cols = false;  // of a bias
+    RowMap map;            // of rows, or of a vector's elements
+    bool is_whole = true;  // false: some elements of a vector of `elements`
+    int64_t elements = 0;
   };
 
-  const std::byte* row_data(const Place& place, int64_t row, int64_t cols) const {
-    const int64_t row_bytes = cols / place.type->block_weights * place.type->block_bytes;
-    return place.data.data() +
-           (place.permuted_rows ? permuted_row(row, head_size_) : row) * row_bytes;
+  static const std::byte* row_data(const Place& place, int64_t row, int64_t cols) {
+    return place.data.data() + row * (cols / place.type->block_weights * place.type->block_bytes);
   }
 
-  void unpermute_vector(float* values, int64_t cols) const {
-    const std::vector<float> stored(values, values + cols);
-    for (int64_t i = 0; i < cols; ++i) values[i] = stored[permuted_row(i, head_size_)];
+  static void read_row(const Place& place, int64_t row, int64_t cols, float* out) {
+    const GgufType& type = *place.type;
+    const std::byte* data = row_data(place, row, cols);
+    if (!type.unpack) return type.widen(data, cols, out);
+    std::vector<uint8_t> codes(static_cast<size_t>(cols));
+    std::vector<float> scales(static_cast<size_t>(2 * (cols / type.grid.group)));
+    // The scales, and minimums behind them.
+    const GridSlice slice{codes.data(), scales.data(), scales.data() + scales.size() / 2};
+    type.unpack(data, cols / type.block_weights, slice);
+    grid_to_floats(type.grid, slice, cols, out);
+  }
+
+  static void read_vector_part(const Place& place, int64_t cols, float* out) {
+    std::vector<float> stored(static_cast<size_t>(place.elements));
+    read_row(place, 0, place.elements, stored.data());
+    for (int64_t i = 0; i < cols; ++i) out[i] = stored[static_cast<size_t>(place.map(i))];
+  }
+
+  // The tensor of this name in any part, which is not one of the model's own.
+  static const GgufTensor* find_rope_tensor(const std::vector<GgufFile>& parts,
+                                            std::string_view name) {
+    const GgufTensor* found = nullptr;
+    for (const GgufFile& part : parts) {
+      for (const GgufTensor& tensor : part.tensors()) {
+        if (tensor.name != name) continue;
+        if (found)
+          fail_invalid(part.name(), fmt::format("expected one tensor '{}', found two", name));
+        found = &tensor;
+      }
+    }
+    return found;
+  }
+
+  void read_model(const std::vector<GgufFile>& parts) {
+    GgufConfig read =
+        read_gguf_config(parts[0], {.factors = find_rope_tensor(parts, kRopeFactors),
+                                    .short_factors = find_rope_tensor(parts, kRopeShortFactors),
+                                    .long_factors = find_rope_tensor(parts, kRopeLongFactors)});
+    family_ = read.family;
+    config_ = std::move(read.config);
+    config_.tied_embeddings = true;
+    for (const GgufFile& part : parts) {
+      for (const GgufTensor& tensor : part.tensors()) {
+        const auto role = role_of_gguf_name(local_gguf_name(tensor.name));
+        if (role == Role::kTokenEmbedding) {
+          config_.vocabulary_size = static_cast<int64_t>(tensor.dims[1]);
+        }
+        if (role == Role::kHead) config_.tied_embeddings = false;
+      }
+    }
+    if (config_.vocabulary_size == 0) {
+      fail_invalid(parts[0].name(), "expected a tensor 'token_embd.weight', found none");
+    }
+    const auto vocabulary = static_cast<uint64_t>(config_.vocabulary_size);
+    const std::string key = fmt::format("{}.vocab_size", family_->gguf_architecture);
+    checked_range(parts[0].unsigned_integer(key).value_or(vocabulary), vocabulary, vocabulary,
+                  parts[0].what(key));
+    check_config(config_, parts[0].name());
   }
 
   void collect_tensors(const std::vector<GgufFile>& parts) {
     for (size_t i = 0; i < parts.size(); ++i) {
       for (const GgufTensor& tensor : parts[i].tensors()) {
-        if (tensor.name == "rope_freqs.weight") {
-          if (rope_freqs_)
-            fail_invalid(parts[i].name(), "expected one tensor 'rope_freqs.weight', found two");
-          rope_freqs_ = tensor;
-        } else if (is_ignorable(tensor.name)) {
+        if (is_rope_tensor(tensor.name)) continue;
+        if (is_ignorable(tensor.name)) {
           model_.notes.push_back(fmt::format("tensor '{}' is not used", tensor.name));
         } else {
-          add_tensor(tensor, i, parts[i].name());
+          add_tensor(tensor, i, fmt::format("{}: tensor '{}'", parts[i].name(), tensor.name));
         }
       }
     }
   }
 
-  void add_tensor(const GgufTensor& tensor, size_t file, const std::string& file_name) {
-    const std::string what = fmt::format("{}: tensor '{}'", file_name, tensor.name);
-    const auto role = place_of_gguf_name(tensor.name);
-    if (!role) {
+  void add_tensor(const GgufTensor& tensor, size_t file, const std::string& what) {
+    const auto rows = static_cast<int64_t>(tensor.dims[1]);
+    const auto cols = static_cast<int64_t>(tensor.dims[0]);
+    const bool is_vector = rows == 1;
+    const auto split =
+        parts_of_gguf_tensor(*family_, config_, tensor.name, is_vector ? cols : rows, what);
+    if (!split) {
       throw Error(ErrorCode::kUnsupported, what + " has no place in the models that are supported");
     }
     if (tensor.dims[2] != 1 || tensor.dims[3] != 1) {
@@ -165,44 +210,34 @@ class GgufImporter : public Importer {
                    fmt::format("expected one or two dimensions, found [{}, {}, {}, {}]",
                                tensor.dims[3], tensor.dims[2], tensor.dims[1], tensor.dims[0]));
     }
-    SourceTensor source;
-    source.source_name = tensor.name;
-    source.role = role->role;
-    source.layer = role->layer;
-    source.rows = static_cast<int64_t>(tensor.dims[1]);
-    source.cols = static_cast<int64_t>(tensor.dims[0]);
-    source.source_type = tensor.type->name;
-    // Vectors are only ever read as floats.
-    if (tensor.type->offers_grid && source.rows > 1) source.grid = tensor.type->grid;
-    model_.tensors.push_back(std::move(source));
-    places_.push_back({file, tensor.type, tensor.data});
+    for (const TensorPart& part : split->parts) {
+      SourceTensor source;
+      source.source_name = tensor.name;
+      source.role = part.role;
+      source.layer = split->layer;
+      source.rows = is_vector ? 1 : part.rows;
+      source.cols = is_vector ? part.rows : cols;
+      source.source_type = tensor.type->name;
+      // Vectors are only ever read as floats.
+      if (tensor.type->offers_grid && !is_vector) source.grid = tensor.type->grid;
+      model_.tensors.push_back(std::move(source));
+      places_.push_back({.file = file,
+                         .type = tensor.type,
+                         .data = tensor.data,
+                         .map = part.map,
+                         .is_whole = !is_vector || part.map == RowMap{},
+                         .elements = cols});
+    }
   }
 
   void describe(const GgufFile& file) {
     const std::string& name = file.name();
-    SourceConfig config = read_gguf_config(file, rope_freqs_ ? &*rope_freqs_ : nullptr);
-    config.tied_embeddings = true;
-    for (const SourceTensor& tensor : model_.tensors) {
-      if (tensor.role == Role::kTokenEmbedding) config.vocabulary_size = tensor.rows;
-      if (tensor.role == Role::kHead) config.tied_embeddings = false;
-    }
-    if (config.vocabulary_size == 0)
-      fail_invalid(name, "expected a tensor 'token_embd.weight', found none");
-    const auto vocabulary = static_cast<uint64_t>(config.vocabulary_size);
-    const std::string vocabulary_key = config.architecture + ".vocab_size";
-    checked_range(file.unsigned_integer(vocabulary_key).value_or(vocabulary), vocabulary,
-                  vocabulary, file.what(vocabulary_key));
-    check_config(config, name);
-    check_tensors(config, model_.tensors, name);
-    head_size_ = config.head_size;
-    mark_permuted(config.architecture);
-
     GgufTokenizer tokenizer = read_gguf_tokenizer(file);
-    checked_range(tokenizer.tokens, 0, vocabulary,
+    checked_range(tokenizer.tokens, 0, static_cast<uint64_t>(config_.vocabulary_size),
                   file.what("tokenizer.ggml.tokens") + ": number of tokens");
     model_.kind = "gguf";
     model_.name = name.substr(name.rfind('/') + 1);
-    model_.config = config.to_json();
+    model_.config = config_.to_json();
     model_.generation = read_gguf_generation(file);
     model_.tokenizer_json = std::move(tokenizer.tokenizer_json);
     model_.special_tokens = std::move(tokenizer.special_tokens);
@@ -213,19 +248,10 @@ class GgufImporter : public Importer {
     }
   }
 
-  void mark_permuted(std::string_view architecture) {
-    if (!permutes_query_and_key(architecture)) return;
-    for (size_t i = 0; i < places_.size(); ++i) {
-      const Role role = model_.tensors[i].role;
-      places_[i].permuted_rows = role == Role::kAttnQ || role == Role::kAttnK;
-      places_[i].permuted_cols = role == Role::kAttnQBias || role == Role::kAttnKBias;
-    }
-  }
-
   std::vector<SourceFile> files_;
   std::vector<Place> places_;  // of model_.tensors
-  std::optional<GgufTensor> rope_freqs_;
-  int64_t head_size_ = 0;
+  const Family* family_ = nullptr;
+  SourceConfig config_;
   ImportedModel model_;
 };
 

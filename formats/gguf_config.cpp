@@ -1,6 +1,7 @@
 #include "formats/gguf_config.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fmt/format.h>
 
@@ -10,100 +11,102 @@
 namespace mica {
 namespace {
 
-struct KnownArchitecture {
-  std::string_view name;
-  bool permuted;
-};
-constexpr KnownArchitecture kArchitectures[] = {{"llama", true}, {"qwen2", false}};
-
-[[noreturn]] void refuse(const std::string& what, const std::string& reason) {
-  throw Error(ErrorCode::kUnsupported, fmt::format("{}: {}", what, reason));
-}
-
-// Keys of one architecture: "llama." stands before each.
-class Keys {
- public:
-  Keys(const GgufFile& file, std::string_view architecture) : file_(file), prefix_(architecture) {}
-
-  std::string key(std::string_view name) const { return fmt::format("{}.{}", prefix_, name); }
-  std::string what(std::string_view name) const { return file_.what(key(name)); }
-  auto integer(std::string_view name) const { return file_.unsigned_integer(key(name)); }
-  auto number(std::string_view name) const { return file_.number(key(name)); }
-  auto string(std::string_view name) const { return file_.string(key(name)); }
-
-  int64_t required(std::string_view name) const {
-    const auto value = integer(name);
-    if (!value) fail_invalid(what(name), "expected an integer, found no such key");
-    return checked_cast<int64_t>(*value, what(name));
-  }
-  int64_t optional(std::string_view name, int64_t otherwise) const {
-    return integer(name) ? required(name) : otherwise;
-  }
-  void refuse_unless_zero(std::string_view name, const char* reason) const {
-    if (const auto value = integer(name); value && *value != 0) {
-      refuse(what(name), fmt::format("{} not supported: expected 0, found {}", reason, *value));
-    }
-  }
-
- private:
-  const GgufFile& file_;
-  std::string prefix_;
-};
-
-std::string_view read_architecture(const GgufFile& file) {
+const Family& find_family(const GgufFile& file) {
   if (const auto type = file.string("general.type"); type && *type != "model") {
-    refuse(file.what("general.type"), fmt::format("expected 'model', found '{}'", *type));
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("{}: expected 'model', found '{}'", file.what("general.type"), *type));
   }
+  const std::string what = file.what("general.architecture");
   const auto name = file.string("general.architecture");
-  if (!name)
-    fail_invalid(file.what("general.architecture"), "expected a string, found no such key");
-  for (const KnownArchitecture& known : kArchitectures) {
-    if (known.name == *name) return *name;
+  if (!name) fail_invalid(what, "expected a string, found no such key");
+  std::string expected;
+  for (const Family* family : families()) {
+    if (family->gguf_architecture.empty()) continue;
+    if (family->gguf_architecture == *name) return *family;
+    expected += fmt::format("{}{}", expected.empty() ? "" : ", ", family->gguf_architecture);
   }
-  refuse(file.what("general.architecture"),
-         fmt::format("architecture '{}' is not supported; expected 'llama' or 'qwen2'", *name));
+  throw Error(ErrorCode::kUnsupported,
+              fmt::format("{}: architecture '{}' is not supported; expected one of {}", what, *name,
+                          expected));
 }
 
-// llama.cpp stores the scaling of Llama 3 as the divisors themselves.
-std::vector<float> read_factors(const GgufFile& file, const GgufTensor& tensor, int64_t size) {
-  const std::string what = fmt::format("{}: tensor '{}'", file.name(), tensor.name);
+std::vector<double> read_factors(const GgufFile& file, const GgufTensor& tensor, int64_t size) {
   if (std::string_view(tensor.type->name) != "F32" ||
       tensor.dims[0] != static_cast<uint64_t>(size / 2) ||
       tensor.data.size() != tensor.dims[0] * sizeof(float)) {
-    fail_invalid(what, fmt::format("expected {} numbers of type F32, found {} bytes of type {}",
-                                   size / 2, tensor.data.size(), tensor.type->name));
+    fail_invalid(fmt::format("{}: tensor '{}'", file.name(), tensor.name),
+                 fmt::format("expected {} numbers of type F32, found {} bytes of type {}", size / 2,
+                             tensor.data.size(), tensor.type->name));
   }
   std::vector<float> factors(tensor.dims[0]);
   std::memcpy(factors.data(), tensor.data.data(), tensor.data.size());
-  return factors;
+  return {factors.begin(), factors.end()};
 }
 
-void read_rope(const GgufFile& file, const Keys& keys, const GgufTensor* rope_freqs,
-               SourceConfig& config) {
-  config.rope_base = keys.number("rope.freq_base").value_or(10000.0);
-  config.rope_size = keys.optional("rope.dimension_count", config.head_size);
-  if (const auto factor = keys.number("rope.scaling.attn_factor"); factor && *factor != 1) {
-    refuse(keys.what("rope.scaling.attn_factor"), fmt::format("expected 1, found {}", *factor));
+void read_longrope(const GgufKeys& keys, const GgufRopeTensors& tensors, SourceRope& rope) {
+  if (tensors.short_factors == nullptr || tensors.long_factors == nullptr) {
+    fail_invalid(keys.file().name(),
+                 "expected the tensors 'rope_factors_short.weight' and "
+                 "'rope_factors_long.weight', found only one of them");
   }
+  rope.scaling = "longrope";
+  rope.factors = read_factors(keys.file(), *tensors.short_factors, rope.size);
+  rope.long_factors = read_factors(keys.file(), *tensors.long_factors, rope.size);
+}
+
+void read_yarn(const GgufKeys& keys, SourceConfig& config) {
+  SourceRope& rope = config.rope;
+  rope.scaling = "yarn";
+  const double magnitude = rope.factor <= 1 ? 1 : 0.1 * std::log(rope.factor) + 1;
+  rope.attention_factor *= keys.factor("rope.scaling.yarn_attn_factor", magnitude);
+  rope.beta_fast = keys.factor("rope.scaling.yarn_beta_fast", 32);
+  rope.beta_slow = keys.factor("rope.scaling.yarn_beta_slow", 1);
+  for (const auto& [key, neutral] : {std::pair("rope.scaling.yarn_ext_factor", 1.0),
+                                     std::pair("rope.scaling.yarn_log_multiplier", 0.0)}) {
+    if (const auto value = keys.number(key); value && *value != neutral) {
+      keys.refuse(key, fmt::format("expected {}, found {}", neutral, *value));
+    }
+  }
+  const double reached = rope.factor * static_cast<double>(rope.original_context_length);
+  if (reached < 1e9) {
+    config.context_length = std::max(config.context_length, static_cast<int64_t>(reached));
+  }
+}
+
+void read_rope(const GgufKeys& keys, const GgufRopeTensors& tensors, SourceConfig& config) {
+  SourceRope& rope = config.rope;
+  rope.base = keys.number("rope.freq_base").value_or(10000.0);
+  rope.size = keys.optional("rope.dimension_count", config.head_size);
+  rope.attention_factor = keys.factor("rope.scaling.attn_factor", 1);
   // "rope.scale_linear" is the spelling of old files.
-  const double factor =
-      keys.number("rope.scaling.factor").value_or(keys.number("rope.scale_linear").value_or(1.0));
+  rope.factor = keys.factor("rope.scaling.factor", keys.factor("rope.scale_linear", 1));
+  rope.original_context_length =
+      keys.optional("rope.scaling.original_context_length", config.context_length);
   const std::string_view type = keys.string("rope.scaling.type").value_or("linear");
-  if (type != "linear" && type != "none") {
-    refuse(keys.what("rope.scaling.type"),
-           fmt::format("rotary scaling '{}' is not supported; expected 'none' or 'linear'", type));
+  const bool has_factor = rope.factor != 1;
+  const bool is_long = tensors.short_factors != nullptr || tensors.long_factors != nullptr;
+  if (type == "yarn") {
+    read_yarn(keys, config);
+  } else if (type == "linear" && has_factor) {
+    rope.scaling = "linear";
+  } else if (type != "linear" && type != "none" && type != "longrope") {
+    keys.refuse("rope.scaling.type",
+                fmt::format("rotary scaling '{}' is not supported; expected 'none', 'linear', "
+                            "'yarn' or 'longrope'",
+                            type));
   }
-  if (type == "linear" && factor != 1 && factor != 0) {
-    config.rope_scaling = "linear";
-    config.rope_factor = factor;
+  if (tensors.factors == nullptr && !is_long) return;
+  if (rope.scaling != "none" || (tensors.factors != nullptr && is_long)) {
+    keys.refuse("rope.scaling.factor",
+                fmt::format("{} rotary scaling together with a tensor '{}' is not supported",
+                            rope.scaling == "none" ? "another" : rope.scaling,
+                            tensors.factors ? tensors.factors->name
+                                            : std::string_view("rope_factors_long.weight")));
   }
-  if (rope_freqs == nullptr) return;
-  if (config.rope_scaling != "none") {
-    refuse(keys.what("rope.scaling.factor"),
-           "linear rotary scaling together with a tensor 'rope_freqs.weight' is not supported");
-  }
-  config.rope_scaling = "factors";
-  config.rope_factors = read_factors(file, *rope_freqs, config.rope_size);
+  if (is_long) return read_longrope(keys, tensors, rope);
+  // llama.cpp stores the scaling of Llama 3 as the divisors themselves.
+  rope.scaling = "factors";
+  rope.factors = read_factors(keys.file(), *tensors.factors, rope.size);
 }
 
 std::string model_name(const GgufFile& file) {
@@ -113,26 +116,16 @@ std::string model_name(const GgufFile& file) {
   return stem.substr(0, stem.rfind(".gguf"));
 }
 
-}  // namespace
-
-SourceConfig read_gguf_config(const GgufFile& file, const GgufTensor* rope_freqs) {
-  SourceConfig config;
-  config.architecture = read_architecture(file);
-  config.name = model_name(file);
-  if (config.architecture == "qwen2") {
-    config.qkv_bias = Biases::kAlways;
-    config.attention_out_bias = config.feed_forward_bias = Biases::kNever;
-  }
-  const Keys keys(file, config.architecture);
-  keys.refuse_unless_zero("expert_count", "a mixture of experts is");
+void read_sizes(const GgufKeys& keys, SourceConfig& config) {
   config.layers = keys.required("block_count");
+  check_layer_count(config.layers, keys.what("block_count"));
   config.context_length = keys.required("context_length");
   config.hidden_size = keys.required("embedding_length");
   config.feed_forward_size = keys.required("feed_forward_length");
   config.heads = keys.required("attention.head_count");
   config.kv_heads = keys.optional("attention.head_count_kv", config.heads);
   if (config.heads == 0 ||
-      (!keys.integer("attention.key_length") && config.hidden_size % config.heads != 0)) {
+      (!keys.has("attention.key_length") && config.hidden_size % config.heads != 0)) {
     fail_invalid(keys.what("attention.head_count"),
                  fmt::format("expected a divisor of the embedding length {}, found {}",
                              config.hidden_size, config.heads));
@@ -140,26 +133,32 @@ SourceConfig read_gguf_config(const GgufFile& file, const GgufTensor* rope_freqs
   config.head_size = keys.optional("attention.key_length", config.hidden_size / config.heads);
   if (const int64_t size = keys.optional("attention.value_length", config.head_size);
       size != config.head_size) {
-    refuse(keys.what("attention.value_length"),
-           fmt::format("expected {}, the size of keys, found {}", config.head_size, size));
+    keys.refuse("attention.value_length",
+                fmt::format("expected {}, the size of keys, found {}", config.head_size, size));
   }
-  const auto window = keys.integer("attention.sliding_window");
-  if (window && *window != 0 && std::cmp_less(*window, config.context_length)) {
-    refuse(keys.what("attention.sliding_window"),
-           fmt::format("sliding windows are not supported: expected none shorter than the context "
-                       "of {}, found {}",
-                       config.context_length, *window));
+  config.norm_epsilon = keys.required_number(
+      config.norm_biases ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon");
+}
+
+}  // namespace
+
+GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope) {
+  const Family& family = find_family(file);
+  SourceConfig config = family.config;
+  config.name = model_name(file);
+  const GgufKeys keys(file, family.gguf_architecture);
+  if (const int64_t experts = keys.optional("expert_count", 0); experts != 0) {
+    keys.refuse(
+        "expert_count",
+        fmt::format("a mixture of experts is not supported: expected 0, found {}", experts));
   }
-  if (const auto scale = keys.number("attention.scale"); scale && *scale != 0) {
-    refuse(keys.what("attention.scale"), fmt::format("expected no such key, found {}", *scale));
-  }
-  const auto epsilon = keys.number("attention.layer_norm_rms_epsilon");
-  if (!epsilon)
-    fail_invalid(keys.what("attention.layer_norm_rms_epsilon"),
-                 "expected a float, found no such key");
-  config.norm_epsilon = *epsilon;
-  read_rope(file, keys, rope_freqs, config);
-  return config;
+  read_sizes(keys, config);
+  read_rope(keys, rope, config);
+  // The key as it is for most; families with a pattern of windows read it again.
+  set_window(config, keys.optional("attention.sliding_window", 0));
+  config.attention_scale = keys.factor("attention.scale", 0);
+  family.read_gguf(keys, config);
+  return {&family, std::move(config)};
 }
 
 Json read_gguf_generation(const GgufFile& file) {
@@ -176,12 +175,6 @@ Json read_gguf_generation(const GgufFile& file) {
     generation["repetition_penalty"] = *value;
   }
   return generation;
-}
-
-bool permutes_query_and_key(std::string_view architecture) {
-  return std::any_of(
-      std::begin(kArchitectures), std::end(kArchitectures),
-      [&](const KnownArchitecture& known) { return known.name == architecture && known.permuted; });
 }
 
 }  // namespace mica

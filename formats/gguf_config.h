@@ -1,20 +1,29 @@
 // What the keys of a GGUF file say about the model.
 #pragma once
 
+#include "formats/family.h"
 #include "formats/gguf_file.h"
-#include "formats/source_config.h"
 
 namespace mica {
 
-// Reads {arch}.* of the architectures that are known here, and refuses settings that would change
-// the model's answers and cannot be honoured. vocabulary_size and tied_embeddings are left to the
-// caller, who sees the tensors; `rope_freqs` is the tensor of that name or nullptr.
-SourceConfig read_gguf_config(const GgufFile& file, const GgufTensor* rope_freqs);
+// Divisors of rotary frequencies that a GGUF file keeps as tensors; nullptr where it has none.
+struct GgufRopeTensors {
+  const GgufTensor* factors = nullptr;  // "rope_freqs.weight"
+  const GgufTensor* short_factors = nullptr;
+  const GgufTensor* long_factors = nullptr;
+};
+
+struct GgufConfig {
+  const Family* family;
+  SourceConfig config;
+};
+
+// Reads {arch}.* of the families that are known here, and refuses settings that would change the
+// model's answers and cannot be honoured. vocabulary_size and tied_embeddings are left to the
+// caller, who sees the tensors.
+GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope);
 
 // The "generation" object, from general.sampling.*.
 Json read_gguf_generation(const GgufFile& file);
-
-// llama.cpp stores the query and key rows of Llama models in another order within each head.
-bool permutes_query_and_key(std::string_view architecture);
 
 }  // namespace mica

@@ -337,4 +337,15 @@ std::optional<std::vector<int32_t>> GgufFile::int32s(std::string_view name) cons
   return elements;
 }
 
+std::optional<std::vector<bool>> GgufFile::booleans(std::string_view name) const {
+  const GgufKey* key = find(name);
+  if (key == nullptr) return std::nullopt;
+  if (key->type != GgufValueType::kArray || key->element_type != GgufValueType::kBool) {
+    fail_type(what(name), "an array of bools", *key);
+  }
+  std::vector<bool> elements;
+  for (const std::byte element : key->value) elements.push_back(element != std::byte{0});
+  return elements;
+}
+
 }  // namespace mica

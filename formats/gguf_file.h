@@ -68,6 +68,7 @@ class GgufFile {
   // The elements of an array, views into the file. Strings are valid UTF-8.
   std::optional<std::vector<std::string_view>> strings(std::string_view key) const;
   std::optional<std::vector<int32_t>> int32s(std::string_view key) const;
+  std::optional<std::vector<bool>> booleans(std::string_view key) const;
 
   // "model.gguf: key 'llama.block_count'", to begin a sentence with.
   std::string what(std::string_view key) const;

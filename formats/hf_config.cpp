@@ -1,198 +1,139 @@
 #include "formats/hf_config.h"
 
 #include <fmt/format.h>
+#include <iterator>
 
 #include "lib/base/error.h"
 
 namespace mica {
 namespace {
 
-struct KnownArchitecture {
-  std::string_view class_name;
-  const char* name;
-  // transformers' default of "sliding_window"; 0: the class has none.
-  int64_t default_window;
+struct NamedActivation {
+  std::string_view hf_name;
+  const char* name;  // FORMAT.md, "Metadata"
 };
-constexpr KnownArchitecture kArchitectures[] = {
-    {"LlamaForCausalLM", "llama", 0},
-    {"MistralForCausalLM", "llama", 4096},
-    {"Qwen2ForCausalLM", "qwen2", 0},
-};
+constexpr NamedActivation kActivations[] = {
+    {"silu", "silu"},          {"swish", "silu"},          {"gelu", "gelu"},
+    {"gelu_new", "gelu_tanh"}, {"gelu_fast", "gelu_tanh"}, {"gelu_pytorch_tanh", "gelu_tanh"}};
 
-class ConfigReader {
- public:
-  ConfigReader(const Json& json, const std::string& file) : json_(json), file_(file) {}
-
-  SourceConfig read(std::vector<std::string>& notes) {
-    json_.as_object(file_);
-    const KnownArchitecture& known = read_architecture();
-    refuse_what_changes_weights();
-    SourceConfig config;
-    config.architecture = known.name;
-    config.layers = required("num_hidden_layers");
-    config.hidden_size = required("hidden_size");
-    config.feed_forward_size = required("intermediate_size");
-    config.heads = required("num_attention_heads");
-    config.kv_heads = optional("num_key_value_heads", config.heads);
-    config.head_size = read_head_size(config);
-    config.vocabulary_size = required("vocab_size");
-    config.context_length = required("max_position_embeddings");
-    config.norm_epsilon = number(json_, "rms_norm_eps", 1e-6);
-    config.tied_embeddings = boolean("tie_word_embeddings");
-    read_biases(known, config);
-    read_rope(config);
-    refuse_windows(known, config);
-    if (json_.find("auto_map"))
-      notes.push_back("config.json: auto_map: the model's own code is not run");
-    return config;
-  }
-
- private:
-  std::string what(std::string_view key) const { return fmt::format("{}: {}", file_, key); }
-
-  [[noreturn]] void refuse(std::string_view key, const std::string& expected,
-                           const Json& found) const {
-    throw Error(ErrorCode::kUnsupported, fmt::format("{}: {} is not supported; expected {}",
-                                                     what(key), shorten(found), expected));
-  }
-
-  static std::string shorten(const Json& value) {
-    return value.is_object() || value.is_array() ? fmt::format("this {}", value.type_name())
-                                                 : value.dump();
-  }
-
-  bool is_set(std::string_view key) const { return !json_[key].is_null(); }
-  int64_t required(std::string_view key) const { return json_[key].as_integer(what(key)); }
-  int64_t optional(std::string_view key, int64_t otherwise) const {
-    return is_set(key) ? required(key) : otherwise;
-  }
-  bool boolean(std::string_view key) const { return is_set(key) && json_[key].as_bool(what(key)); }
-  double number(const Json& object, std::string_view key, double otherwise) const {
-    return object[key].is_null() ? otherwise : object[key].as_number(what(key));
-  }
-
-  const KnownArchitecture& read_architecture() const {
-    const Json::Array& names = json_["architectures"].as_array(what("architectures"));
-    std::string expected;
-    for (const KnownArchitecture& known : kArchitectures) {
-      if (names.size() == 1 && names[0] == Json(known.class_name)) return known;
-      expected += fmt::format("{}{}", expected.empty() ? "" : ", ", known.class_name);
-    }
-    const Json& found = names.size() == 1 ? names[0] : json_["architectures"];
-    throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: {} is not supported; expected one of {}", what("architectures"),
-                            found.dump(), expected));
-  }
-
-  void refuse_what_changes_weights() const {
-    for (const char* key : {"quantization_config", "compression_config"}) {
-      if (!is_set(key)) continue;
-      const Json& method = json_[key]["quant_method"];
-      refuse(key, "none: convert the unquantized model, or a GGUF file",
-             method.is_null() ? json_[key] : method);
-    }
-    if (is_set("hidden_act") && json_["hidden_act"] != Json("silu") &&
-        json_["hidden_act"] != Json("swish")) {
-      refuse("hidden_act", "\"silu\"", json_["hidden_act"]);
-    }
-    for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"}) {
-      if (optional(key, 0) != 0) refuse(key, "none", json_[key]);
-    }
-    for (const char* key : {"attn_logit_softcapping", "final_logit_softcapping", "logit_scale"}) {
-      if (is_set(key)) refuse(key, "none", json_[key]);
+const Family& find_family(const HfSettings& settings) {
+  const Json& json = settings.get("architectures");
+  const Json::Array& names = json.as_array(settings.what("architectures"));
+  std::string expected;
+  for (const Family* family : families()) {
+    for (const std::string_view name : family->hf_classes) {
+      if (names.size() == 1 && names[0] == Json(name)) return *family;
+      expected += fmt::format("{}{}", expected.empty() ? "" : ", ", name);
     }
   }
+  throw Error(
+      ErrorCode::kUnsupported,
+      fmt::format("{}: {} is not supported; expected one of {}", settings.what("architectures"),
+                  (names.size() == 1 ? names[0] : json).dump(), expected));
+}
 
-  int64_t read_head_size(const SourceConfig& config) const {
-    if (is_set("head_dim")) return required("head_dim");
-    if (config.heads <= 0 || config.hidden_size % config.heads != 0) {
-      throw Error(ErrorCode::kInvalidFile,
-                  fmt::format("{}: expected a divisor of hidden_size, which is {}, found {}",
-                              what("num_attention_heads"), config.hidden_size, config.heads));
-    }
-    return config.hidden_size / config.heads;
+// A checkpoint whose weights are not plain numbers, by the name of what made it.
+void refuse_quantized(const HfSettings& settings) {
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (!settings.is_set(key)) continue;
+    const Json& config = settings.get(key);
+    Json method = config["quant_method"];
+    // Old files of bitsandbytes do not name it.
+    const bool has_bits = config.find("load_in_8bit") || config.find("load_in_4bit");
+    if (method.is_null() && has_bits) method = "bitsandbytes";
+    settings.refuse(key, "none: convert the unquantized model, or a GGUF file",
+                    method.is_null() ? config : method);
   }
+}
 
-  void read_biases(const KnownArchitecture& known, SourceConfig& config) const {
-    const bool attention = boolean("attention_bias");
-    const bool feed_forward = boolean("mlp_bias");
-    if (known.class_name == "LlamaForCausalLM") {
-      config.qkv_bias = config.attention_out_bias = attention ? Biases::kAlways : Biases::kNever;
-      config.feed_forward_bias = feed_forward ? Biases::kAlways : Biases::kNever;
-      return;
-    }
-    if (known.name == std::string_view("llama") && attention)
-      refuse("attention_bias", "false", true);
-    if (feed_forward) refuse("mlp_bias", "false", true);
-    config.qkv_bias = known.name == std::string_view("qwen2") ? Biases::kAlways : Biases::kNever;
-    config.attention_out_bias = config.feed_forward_bias = Biases::kNever;
+void refuse_experts(const HfSettings& settings) {
+  for (const char* key : {"num_experts", "num_local_experts", "n_routed_experts"}) {
+    if (settings.integer(key, 0) != 0) settings.refuse(key, "none", settings.get(key));
   }
+}
 
-  // Old: "rope_theta" and "rope_scaling"; new: all of it in "rope_parameters". As in transformers
-  // 5, rope_scaling wins where both are set, and rope_theta counts where the object has none.
-  void read_rope(SourceConfig& config) const {
-    const char* key = is_set("rope_scaling") ? "rope_scaling" : "rope_parameters";
-    const Json& rope = json_[key];
-    if (!rope.is_null()) rope.as_object(what(key));
-    for (const auto& [name, value] : rope.is_null() ? Json::Object() : rope.as_object()) {
-      if (value.is_object())
-        refuse(fmt::format("{}.{}", key, name), "one setting for all layers", value);
-    }
-    config.rope_base = number(rope, "rope_theta", number(json_, "rope_theta", 10000.0));
-    config.rope_size = config.head_size;
-    for (const Json* object : {&json_, &rope}) {
-      if (number(*object, "partial_rotary_factor", 1) != 1) {
-        refuse("partial_rotary_factor", "1", (*object)["partial_rotary_factor"]);
-      }
-    }
-    const Json& type = rope["rope_type"].is_null() ? rope["type"] : rope["rope_type"];
-    if (type.is_null() || type == Json("default")) return;
-    const auto needed = [&](const char* name) {
-      return rope[name].as_number(fmt::format("{}.{}", what(key), name));
-    };
-    if (type == Json("linear")) {
-      config.rope_scaling = "linear";
-      config.rope_factor = needed("factor");
-    } else if (type == Json("llama3")) {
-      config.rope_scaling = "llama3";
-      config.rope_factor = needed("factor");
-      config.rope_low_frequency_factor = needed("low_freq_factor");
-      config.rope_high_frequency_factor = needed("high_freq_factor");
-      config.rope_original_context_length = rope["original_max_position_embeddings"].as_integer(
-          what("original_max_position_embeddings"));
-    } else {
-      refuse(fmt::format("{}.rope_type", key), "\"default\", \"linear\" or \"llama3\"", type);
-    }
+std::string read_activation(const HfSettings& settings, const std::string& otherwise) {
+  const char* key = settings.is_set("hidden_activation") ? "hidden_activation" : "hidden_act";
+  const Json& found = settings.get(key);
+  if (found.is_null()) return otherwise;
+  std::string expected;
+  for (const NamedActivation& known : kActivations) {
+    if (found == Json(known.hf_name)) return known.name;
+    expected += fmt::format("{}\"{}\"", expected.empty() ? "one of " : ", ", known.hf_name);
   }
+  settings.refuse(key, expected, found);
+}
 
-  void refuse_windows(const KnownArchitecture& known, const SourceConfig& config) const {
-    if (boolean("use_sliding_window")) refuse("use_sliding_window", "false", true);
-    if (is_set("layer_types")) {
-      for (const Json& type : json_["layer_types"].as_array(what("layer_types"))) {
-        if (type != Json("full_attention")) refuse("layer_types", "\"full_attention\"", type);
-      }
-    }
-    if (known.default_window == 0) return;
-    const bool absent = json_.find("sliding_window") == nullptr;
-    const int64_t window =
-        absent ? known.default_window : optional("sliding_window", config.context_length);
-    if (window < config.context_length) {
-      refuse("sliding_window",
-             fmt::format("null, or no less than max_position_embeddings, which is {}",
-                         config.context_length),
-             window);
-    }
+int64_t read_head_size(const HfSettings& settings, const SourceConfig& config) {
+  if (settings.is_set("head_dim")) return settings.required("head_dim");
+  if (config.heads <= 0 || config.hidden_size % config.heads != 0) {
+    throw Error(
+        ErrorCode::kInvalidFile,
+        fmt::format("{}: expected a divisor of hidden_size, which is {}, found {}",
+                    settings.what("num_attention_heads"), config.hidden_size, config.heads));
   }
+  return config.hidden_size / config.heads;
+}
 
-  const Json& json_;
-  const std::string& file_;
-};
+double read_epsilon(const HfSettings& settings) {
+  for (const char* key : {"layer_norm_eps", "norm_epsilon"}) {
+    if (settings.is_set(key)) return settings.number(key, 0);
+  }
+  return settings.number("rms_norm_eps", 1e-6);
+}
+
+// What the settings leave open where a family's models may have biases.
+void read_biases(const HfSettings& settings, SourceConfig& config) {
+  const auto read = [&](const char* key, Biases& biases) {
+    if (biases != Biases::kOptional) return;
+    biases = settings.boolean(key) ? Biases::kAlways : Biases::kNever;
+  };
+  read("attention_bias", config.qkv_bias);
+  read("attention_bias", config.attention_out_bias);
+  read("mlp_bias", config.feed_forward_bias);
+}
+
+void read_sizes(const HfSettings& settings, SourceConfig& config) {
+  config.layers = settings.required("num_hidden_layers");
+  check_layer_count(config.layers, settings.what("num_hidden_layers"));
+  config.hidden_size = settings.required("hidden_size");
+  config.feed_forward_size = settings.required("intermediate_size");
+  config.heads = settings.required("num_attention_heads");
+  config.kv_heads = settings.integer("num_key_value_heads", config.heads);
+  config.head_size = read_head_size(settings, config);
+  config.vocabulary_size = settings.required("vocab_size");
+  config.context_length = settings.required("max_position_embeddings");
+  config.norm_epsilon = read_epsilon(settings);
+  config.tied_embeddings = settings.boolean("tie_word_embeddings");
+}
 
 }  // namespace
 
-SourceConfig read_hf_config(const Json& config, const std::string& what,
-                            std::vector<std::string>& notes) {
-  return ConfigReader(config, what).read(notes);
+HfConfig read_hf_config(const Json& json, const std::string& what,
+                        std::vector<std::string>& notes) {
+  const HfSettings whole(json, "{}", what);
+  const Family& family = find_family(whole);
+  refuse_quantized(whole);
+  // A model that sees keeps the settings of its text part by themselves.
+  const Json& text = whole.get("text_config");
+  const std::string text_what = text.is_null() ? what : what + ": text_config";
+  const HfSettings settings(text.is_null() ? json : text, family.hf_defaults, text_what);
+  refuse_quantized(settings);
+  refuse_experts(settings);
+  SourceConfig config = family.config;
+  read_sizes(settings, config);
+  if (whole.is_set("tie_word_embeddings")) {
+    config.tied_embeddings = whole.boolean("tie_word_embeddings");
+  }
+  config.activation = read_activation(settings, config.activation);
+  read_biases(settings, config);
+  read_hf_rope(settings, config);
+  family.read_hf(settings, config);
+  settings.refuse_others(notes);
+  if (json.find("auto_map")) {
+    notes.push_back("config.json: auto_map: the model's own code is not run");
+  }
+  return {&family, std::move(config)};
 }
 
 }  // namespace mica

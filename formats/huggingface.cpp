@@ -1,5 +1,6 @@
 #include "formats/huggingface.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 #include "formats/float_rows.h"
@@ -27,9 +28,45 @@ const FloatType& find_float_type(const std::string& name, const std::string& wha
               fmt::format("{}: type {} is not supported; expected F32, F16 or BF16", what, name));
 }
 
-// Buffers that some checkpoints saved and that follow from the configuration.
+// Buffers that some checkpoints saved and that follow from the configuration: frequencies, and
+// GPT-NeoX's masks.
 bool is_ignorable(std::string_view name) {
-  return name.ends_with("rotary_emb.inv_freq");
+  return name.ends_with("rotary_emb.inv_freq") || name.ends_with(".attention.bias") ||
+         name.ends_with(".attention.masked_bias");
+}
+
+// What quantizers put in the place of a weight, for checkpoints whose config.json does not tell.
+void refuse_quantized(std::string_view name, const std::string& what) {
+  constexpr std::pair<std::string_view, const char*> kEndings[] = {
+      {".qweight", "GPTQ or AWQ"},
+      {".qzeros", "GPTQ or AWQ"},
+      {".weight.absmax", "bitsandbytes"},
+      {".SCB", "bitsandbytes"},
+      {".weight_packed", "compressed-tensors"},
+      {".weight_scale", "FP8 or compressed-tensors"},
+      {".weight_scale_inv", "FP8"}};
+  for (const auto& [ending, method] : kEndings) {
+    if (!name.ends_with(ending)) continue;
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("{}: a checkpoint quantized by {} is not supported; expected the "
+                            "unquantized model, or a GGUF file",
+                            what, method));
+  }
+}
+
+bool is_norm(Role role) {
+  switch (role) {
+    case Role::kAttnNorm:
+    case Role::kAttnQNorm:
+    case Role::kAttnKNorm:
+    case Role::kAttnPostNorm:
+    case Role::kFfnNorm:
+    case Role::kFfnPostNorm:
+    case Role::kOutputNorm:
+      return true;
+    default:
+      return false;
+  }
 }
 
 class HfImporter : public Importer {
@@ -38,16 +75,18 @@ class HfImporter : public Importer {
     model_.notes = folder_.notes;
     const Json config_json =
         Json::parse(folder_.texts["config.json"], folder_.path + "/config.json");
-    SourceConfig config = read_hf_config(config_json, folder_.path + "/config.json", model_.notes);
-    config.name = folder_.name.substr(folder_.name.rfind('/') + 1);
-    check_config(config, folder_.path + "/config.json");
-    collect_tensors(config);
-    check_tensors(config, model_.tensors, folder_.path);
-    HfTokens tokens = read_hf_tokens(folder_.texts, config_json, config.vocabulary_size,
+    HfConfig read = read_hf_config(config_json, folder_.path + "/config.json", model_.notes);
+    family_ = read.family;
+    config_ = std::move(read.config);
+    config_.name = folder_.name.substr(folder_.name.rfind('/') + 1);
+    check_config(config_, folder_.path + "/config.json");
+    collect_tensors();
+    check_tensors(config_, model_.tensors, folder_.path);
+    HfTokens tokens = read_hf_tokens(folder_.texts, config_json, config_.vocabulary_size,
                                      folder_.path, model_.notes);
     model_.kind = "huggingface";
     model_.name = folder_.name;
-    model_.config = config.to_json();
+    model_.config = config_.to_json();
     model_.generation = std::move(tokens.generation);
     model_.tokenizer_json = std::move(tokens.tokenizer_json);
     model_.special_tokens = std::move(tokens.special_tokens);
@@ -67,8 +106,18 @@ class HfImporter : public Importer {
     const SourceTensor& tensor = model_.tensors.at(index);
     check_rows(tensor, first, rows);
     const Place& place = places_[index];
-    place.type->widen(place.data.data() + first * tensor.cols * place.type->bytes,
-                      rows * tensor.cols, out);
+    if (place.map == RowMap{}) {
+      read_rows(place, first, rows, tensor.cols, out);
+    } else if (!place.is_vector) {
+      for (int64_t i = 0; i < rows; ++i) {
+        read_rows(place, place.map(first + i), 1, tensor.cols, out + i * tensor.cols);
+      }
+    } else {
+      for (int64_t i = 0; i < tensor.cols; ++i) read_rows(place, place.map(i), 1, 1, out + i);
+    }
+    if (place.offset != 0) {
+      for (int64_t i = 0; i < rows * tensor.cols; ++i) out[i] += place.offset;
+    }
     folder_.shards[place.shard].check();
   }
 
@@ -84,7 +133,14 @@ class HfImporter : public Importer {
     size_t shard;
     const FloatType* type;
     Bytes data;
+    RowMap map;  // of rows, or of a vector's elements
+    bool is_vector;
+    float offset;  // added to each weight
   };
+
+  static void read_rows(const Place& place, int64_t first, int64_t rows, int64_t cols, float* out) {
+    place.type->widen(place.data.data() + first * cols * place.type->bytes, rows * cols, out);
+  }
 
   // Which shard has which tensor, by the index; nothing when there is none.
   std::optional<std::map<std::string, std::string>> read_index() const {
@@ -99,7 +155,7 @@ class HfImporter : public Importer {
     return index;
   }
 
-  void collect_tensors(const SourceConfig& config) {
+  void collect_tensors() {
     auto index = read_index();
     for (size_t i = 0; i < folder_.shards.size(); ++i) {
       const SourceFile& shard = folder_.shards[i];
@@ -115,8 +171,13 @@ class HfImporter : public Importer {
           }
           index->erase(entry);
         }
-        add_tensor(tensor, i, config);
+        add_tensor(tensor, i);
       }
+    }
+    if (left_out_ > 0) {
+      model_.notes.push_back(fmt::format(
+          "{} tensors of the model's vision part are left out: only its text part is run",
+          left_out_));
     }
     if (index && !index->empty()) {
       const auto& [tensor, shard] = *index->begin();
@@ -127,17 +188,26 @@ class HfImporter : public Importer {
     }
   }
 
-  void add_tensor(const SafeTensor& tensor, size_t shard, const SourceConfig& config) {
+  void add_tensor(const SafeTensor& tensor, size_t shard) {
+    const auto begins = [&](std::string_view start) { return tensor.name.starts_with(start); };
+    if (std::any_of(family_->hf_left_out.begin(), family_->hf_left_out.end(), begins)) {
+      left_out_ += 1;
+      return;
+    }
     const std::string what =
         fmt::format("{}/{}: tensor '{}'", folder_.path, folder_.shards[shard].name, tensor.name);
-    const auto place = place_of_hf_name(tensor.name);
-    const bool is_tied_head = place && place->role == Role::kHead && config.tied_embeddings;
+    refuse_quantized(tensor.name, what);
+    const bool is_vector = tensor.dims.size() == 1;
+    const int64_t rows = tensor.dims.empty() ? 0 : tensor.dims[0];
+    const auto split = parts_of_hf_tensor(*family_, config_, tensor.name, rows, what);
+    const bool is_tied_head =
+        split && split->parts[0].role == Role::kHead && config_.tied_embeddings;
     if (is_tied_head || is_ignorable(tensor.name)) {
       model_.notes.push_back(fmt::format("tensor '{}' is not used{}", tensor.name,
                                          is_tied_head ? ": tie_word_embeddings is set" : ""));
       return;
     }
-    if (!place) {
+    if (!split) {
       throw Error(ErrorCode::kUnsupported, what + " has no place in the models that are supported");
     }
     const FloatType& type = find_float_type(tensor.type, what);
@@ -146,17 +216,27 @@ class HfImporter : public Importer {
           ErrorCode::kInvalidFile,
           fmt::format("{}: expected one or two dimensions, found {}", what, tensor.dims.size()));
     }
-    SourceTensor source;
-    source.source_name = tensor.name;
-    source.role = place->role;
-    source.layer = place->layer;
-    source.rows = tensor.dims.size() == 2 ? tensor.dims[0] : 1;
-    source.cols = tensor.dims.back();
-    source.source_type = tensor.type;
-    model_.tensors.push_back(std::move(source));
-    places_.push_back({shard, &type, tensor.data});
+    for (const TensorPart& part : split->parts) {
+      SourceTensor source;
+      source.source_name = tensor.name;
+      source.role = part.role;
+      source.layer = split->layer;
+      source.rows = is_vector ? 1 : part.rows;
+      source.cols = is_vector ? part.rows : tensor.dims[1];
+      source.source_type = tensor.type;
+      model_.tensors.push_back(std::move(source));
+      places_.push_back({.shard = shard,
+                         .type = &type,
+                         .data = tensor.data,
+                         .map = part.map,
+                         .is_vector = is_vector,
+                         .offset = is_norm(part.role) ? family_->hf_norm_offset : 0});
+    }
   }
 
+  const Family* family_ = nullptr;
+  SourceConfig config_;
+  int left_out_ = 0;  // tensors of parts that are not run
   HfFolder folder_;
   std::vector<Place> places_;  // of model_.tensors
   ImportedModel model_;

@@ -10,7 +10,7 @@ namespace {
 struct RoleInfo {
   Role role;
   const char* name;       // inside its layer
-  const char* hf_name;    // without "model." and "layers.N."; null: depends on the architecture
+  const char* hf_name;    // without "model." and "layers.N."; null: depends on the family
   const char* gguf_name;  // without "blk.N."
 };
 
@@ -67,12 +67,12 @@ int take_layer(std::string_view& name, std::string_view prefix) {
   return layer;
 }
 
-std::optional<TensorPlace> find_place(std::string_view name, int layer,
-                                      const char* RoleInfo::*source_name) {
+std::optional<Role> find_role(const LocalName& name, const char* RoleInfo::*source_name) {
   for (const RoleInfo& info : kRoles) {
     const char* known = info.*source_name;
-    if (known != nullptr && name == known && role_in_layer(info.role) == (layer != kNoLayer)) {
-      return TensorPlace{info.role, layer};
+    if (known != nullptr && name.name == known &&
+        role_in_layer(info.role) == (name.layer != kNoLayer)) {
+      return info.role;
     }
   }
   return std::nullopt;
@@ -98,16 +98,25 @@ std::string tensor_name(Role role, int layer, int expert) {
   return text;
 }
 
-std::optional<TensorPlace> place_of_hf_name(std::string_view name) {
-  // Checkpoints of a bare model (without its language head) lack the prefix.
-  if (name.starts_with("model.")) name.remove_prefix(6);
+LocalName local_hf_name(std::string_view name, std::span<const std::string_view> prefixes) {
+  const auto prefix = std::find_if(prefixes.begin(), prefixes.end(),
+                                   [&](std::string_view p) { return name.starts_with(p); });
+  if (prefix != prefixes.end()) name.remove_prefix(prefix->size());
   const int layer = take_layer(name, "layers.");
-  return find_place(name, layer, &RoleInfo::hf_name);
+  return {layer, name};
 }
 
-std::optional<TensorPlace> place_of_gguf_name(std::string_view name) {
+LocalName local_gguf_name(std::string_view name) {
   const int layer = take_layer(name, "blk.");
-  return find_place(name, layer, &RoleInfo::gguf_name);
+  return {layer, name};
+}
+
+std::optional<Role> role_of_hf_name(const LocalName& name) {
+  return find_role(name, &RoleInfo::hf_name);
+}
+
+std::optional<Role> role_of_gguf_name(const LocalName& name) {
+  return find_role(name, &RoleInfo::gguf_name);
 }
 
 }  // namespace mica

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -54,14 +55,20 @@ int role_order(Role role);
 // "layers.3.attn.q", "embedding", "layers.3.experts.7.ffn.up".
 std::string tensor_name(Role role, int layer, int expert = kNoExpert);
 
-// Where a source's tensor belongs; layer is kNoLayer outside of layers.
-struct TensorPlace {
-  Role role;
+// A source's name of a tensor: the layer it belongs to, or kNoLayer, and the name without it.
+struct LocalName {
   int layer;
+  std::string_view name;
 };
-// Names of Hugging Face checkpoints ("model.layers.3.self_attn.q_proj.weight") and of GGUF files
-// ("blk.3.attn_q.weight"); nothing for a name that is not known.
-std::optional<TensorPlace> place_of_hf_name(std::string_view name);
-std::optional<TensorPlace> place_of_gguf_name(std::string_view name);
+// "model.layers.3.self_attn.q_proj.weight" is "self_attn.q_proj.weight" of layer 3. The first of
+// `prefixes` that `name` has is left out; checkpoints of a bare model, without its language head,
+// have none.
+LocalName local_hf_name(std::string_view name, std::span<const std::string_view> prefixes);
+// "blk.3.attn_q.weight" is "attn_q.weight" of layer 3.
+LocalName local_gguf_name(std::string_view name);
+
+// What tensors of such names are for in models of Llama's shape; nothing for a name not known.
+std::optional<Role> role_of_hf_name(const LocalName& name);
+std::optional<Role> role_of_gguf_name(const LocalName& name);
 
 }  // namespace mica

@@ -111,7 +111,7 @@ const BadFile kInvalid[] = {
     {"no epsilon", [](GgufSample& s) { s.remove("llama.attention.layer_norm_rms_epsilon"); },
      "key 'llama.attention.layer_norm_rms_epsilon': expected a float, found no such key"},
     {"no layers", [](GgufSample& s) { s.set("llama.block_count", 0u); },
-     "number of layers: expected 1 to 4096, found 0"},
+     "key 'llama.block_count': number of layers: expected 1 to 4096, found 0"},
     {"more layers than tensors", [](GgufSample& s) { s.set("llama.block_count", 2u); },
      "expected a tensor for layers.1.attn.norm, found none"},
     {"fewer layers than tensors",
@@ -143,7 +143,7 @@ const BadFile kInvalid[] = {
      [](GgufSample& s) { s.set("llama.attention.layer_norm_rms_epsilon", 0.0f); },
      "epsilon of the norms: expected a positive number, found 0"},
     {"a negative rope base", [](GgufSample& s) { s.set("llama.rope.freq_base", -1.0f); },
-     "base of the rotary embedding: expected a positive number, found -1"},
+     "base of the rotary embedding: expected 1 to 1000000000000, found -1"},
     {"another width than the tensors",
      [](GgufSample& s) { s.set("llama.feed_forward_length", 8u); },
      "tensor 'blk.0.ffn_gate.weight': expected [8, 4] by the configuration, file has [4, 4]"},
@@ -164,11 +164,32 @@ const BadFile kInvalid[] = {
        s.tensors.push_back({"rope_freqs.weight", {2}, kTensorF32, std::string(8, 0), {}, {}});
      },
      "tensor 'rope_freqs.weight': expected 1 numbers of type F32, found 8 bytes of type F32"},
+    {"long factors without short ones",
+     [](GgufSample& s) {
+       s.tensors.push_back({"rope_factors_long.weight", {1}, kTensorF32, raw(8.0f), {}, {}});
+     },
+     "expected the tensors 'rope_factors_short.weight' and 'rope_factors_long.weight', found only "
+     "one of them"},
+    {"a rotary embedding of an odd number of channels",
+     [](GgufSample& s) { s.set("llama.rope.dimension_count", 1u); },
+     "channels of the rotary embedding: expected an even number, found 1"},
+    {"fused rows of another number",
+     [](GgufSample& s) {
+       s.tensors.push_back(
+           {"blk.0.attn_qkv.weight", {4, 9}, kTensorF32, std::string(144, 0), {}, {}});
+     },
+     "tensor 'blk.0.attn_qkv.weight': expected 8 rows by the configuration, found 9"},
+    {"fused rows beside the same rows apart",
+     [](GgufSample& s) {
+       s.tensors.push_back(
+           {"blk.0.attn_qkv.weight", {4, 8}, kTensorF32, std::string(128, 0), {}, {}});
+     },
+     "tensor 'blk.0.attn_qkv.weight': expected one tensor for layers.0.attn.q, found two"},
     {"a factor of zero",
      [](GgufSample& s) {
        s.tensors.push_back({"rope_freqs.weight", {1}, kTensorF32, std::string(4, 0), {}, {}});
      },
-     "factors of the rotary scaling: expected a positive number, found 0"},
+     "factors of the rotary scaling: expected 1e-06 to 1000000, found 0"},
 
     {"a tokenizer without tokens", [](GgufSample& s) { s.remove("tokenizer.ggml.tokens"); },
      "key 'tokenizer.ggml.tokens': expected tokens, found none"},
@@ -241,33 +262,32 @@ const BadFile kUnsupportedFiles[] = {
      "Q4_1, Q5_0, "
      "Q5_1, Q8_0, Q4_K, Q5_K or Q6_K"},
     {"an architecture that is not known",
-     [](GgufSample& s) { s.set("general.architecture", "gemma2"); },
-     "key 'general.architecture': architecture 'gemma2' is not supported; expected 'llama' or "
-     "'qwen2'"},
+     [](GgufSample& s) { s.set("general.architecture", "gemma4"); },
+     "key 'general.architecture': architecture 'gemma4' is not supported; expected one of llama, "
+     "qwen2, qwen3, gemma2, gemma3, phi3, smollm3, olmo2, granite, minicpm, starcoder2, gptneox"},
     {"an adapter", [](GgufSample& s) { s.set("general.type", "adapter"); },
      "key 'general.type': expected 'model', found 'adapter'"},
     {"a mixture of experts", [](GgufSample& s) { s.set("llama.expert_count", 8u); },
      "key 'llama.expert_count': a mixture of experts is not supported: expected 0, found 8"},
-    {"a sliding window", [](GgufSample& s) { s.set("llama.attention.sliding_window", 16u); },
-     "key 'llama.attention.sliding_window': sliding windows are not supported: expected none "
-     "shorter than the "
-     "context of 64, found 16"},
     {"values of another size than keys",
      [](GgufSample& s) { s.set("llama.attention.value_length", 8u); },
      "key 'llama.attention.value_length': expected 2, the size of keys, found 8"},
-    {"a scale of attention", [](GgufSample& s) { s.set("llama.attention.scale", 0.5f); },
-     "key 'llama.attention.scale': expected no such key, found 0.5"},
-    {"a rotary embedding of half a head",
+    {"a rotary scaling that is not known",
+     [](GgufSample& s) { s.set("llama.rope.scaling.type", "ntk"); },
+     "key 'llama.rope.scaling.type': rotary scaling 'ntk' is not supported; expected 'none', "
+     "'linear', 'yarn' or 'longrope'"},
+    {"yarn that extrapolates in part",
      [](GgufSample& s) {
-       s.set("llama.attention.key_length", 4u);
-       s.set("llama.rope.dimension_count", 2u);
+       s.set("llama.rope.scaling.type", "yarn");
+       s.set("llama.rope.scaling.yarn_ext_factor", 0.5f);
      },
-     "rotary embedding of a part of a head is not supported: expected 4 channels, found 2"},
-    {"yarn", [](GgufSample& s) { s.set("llama.rope.scaling.type", "yarn"); },
-     "key 'llama.rope.scaling.type': rotary scaling 'yarn' is not supported; expected 'none' or "
-     "'linear'"},
-    {"a factor of attention", [](GgufSample& s) { s.set("llama.rope.scaling.attn_factor", 2.0f); },
-     "key 'llama.rope.scaling.attn_factor': expected 1, found 2"},
+     "key 'llama.rope.scaling.yarn_ext_factor': expected 1, found 0.5"},
+    {"yarn of a logarithm",
+     [](GgufSample& s) {
+       s.set("llama.rope.scaling.type", "yarn");
+       s.set("llama.rope.scaling.yarn_log_multiplier", 0.1f);
+     },
+     "key 'llama.rope.scaling.yarn_log_multiplier': expected 0, found 0.1"},
     {"two kinds of rotary scaling",
      [](GgufSample& s) {
        s.set("llama.rope.scaling.factor", 2.0f);
@@ -276,11 +296,28 @@ const BadFile kUnsupportedFiles[] = {
      "key 'llama.rope.scaling.factor': linear rotary scaling together with a tensor "
      "'rope_freqs.weight' is not "
      "supported"},
+    {"short and long factors beside others",
+     [](GgufSample& s) {
+       for (const char* name :
+            {"rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"}) {
+         s.tensors.push_back({name, {1}, kTensorF32, raw(8.0f), {}, {}});
+       }
+     },
+     "key 'llama.rope.scaling.factor': another rotary scaling together with a tensor "
+     "'rope_freqs.weight' is not supported"},
     {"a tensor that has no place",
      [](GgufSample& s) {
-       s.tensors.push_back({"blk.0.attn_qkv.weight", {4}, kTensorF32, std::string(16, 0), {}, {}});
+       s.tensors.push_back(
+           {"blk.0.attn_sinks.weight", {4}, kTensorF32, std::string(16, 0), {}, {}});
      },
-     "tensor 'blk.0.attn_qkv.weight' has no place in the models that are supported"},
+     "tensor 'blk.0.attn_sinks.weight' has no place in the models that are supported"},
+    {"a norm that the architecture does not have",
+     [](GgufSample& s) {
+       s.tensors.push_back(
+           {"blk.0.attn_q_norm.weight", {2}, kTensorF32, std::string(8, 0), {}, {}});
+     },
+     "tensor 'blk.0.attn_q_norm.weight': layers.0.attn.q_norm is not part of a model of "
+     "architecture 'llama'"},
     {"a SentencePiece tokenizer", [](GgufSample& s) { s.set("tokenizer.ggml.model", "llama"); },
      "key 'tokenizer.ggml.model': tokenizer 'llama' is not supported; expected 'gpt2' (byte-level "
      "BPE)"},

@@ -135,41 +135,50 @@ TEST_CASE("a configuration that cannot be honoured is refused with field and val
   const BadConfig bad[] = {
       {"architectures", "[\"PhiForCausalLM\"]",
        "architectures: \"PhiForCausalLM\" is not supported; expected one of LlamaForCausalLM, "
-       "MistralForCausalLM, "
-       "Qwen2ForCausalLM"},
+       "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma2ForCausalLM, "
+       "Gemma3ForCausalLM, Gemma3ForConditionalGeneration, Phi3ForCausalLM, SmolLM3ForCausalLM, "
+       "Olmo2ForCausalLM, GraniteForCausalLM, MiniCPMForCausalLM, Starcoder2ForCausalLM, "
+       "GPTNeoXForCausalLM"},
       {"architectures", "", "architectures: expected array, found null", kInvalid},
-      {"quantization_config", R"({"quant_method":"gptq"})",
-       "quantization_config: \"gptq\" is not supported; expected none: convert the unquantized "
-       "model, or a GGUF "
-       "file"},
-      {"hidden_act", "\"gelu\"", "hidden_act: \"gelu\" is not supported; expected \"silu\""},
+      {"hidden_act", "\"relu\"",
+       "hidden_act: \"relu\" is not supported; expected one of \"silu\", \"swish\", \"gelu\", "
+       "\"gelu_new\", \"gelu_fast\", \"gelu_pytorch_tanh\""},
       {"num_local_experts", "8", "num_local_experts: 8 is not supported; expected none"},
-      {"final_logit_softcapping", "30.0",
-       "final_logit_softcapping: 30.0 is not supported; expected none"},
-      {"rope_scaling", R"({"type":"dynamic","factor":2.0})",
-       "rope_scaling.rope_type: \"dynamic\" is not supported; expected \"default\", \"linear\" or "
-       "\"llama3\""},
-      {"rope_parameters", R"({"rope_type":"yarn"})",
-       "rope_parameters.rope_type: \"yarn\" is not supported; expected \"default\", \"linear\" or "
-       "\"llama3\""},
-      {"rope_parameters", R"({"full_attention":{"rope_type":"default"}})",
-       "rope_parameters.full_attention: this object is not supported; expected one setting for all "
-       "layers"},
+      {"rope_scaling", R"({"type":"mrope","factor":2.0})",
+       "rope_scaling.rope_type: \"mrope\" is not supported; expected one of \"default\", "
+       "\"linear\", "
+       "\"dynamic\", \"yarn\", \"longrope\", \"llama3\""},
+      {"rope_parameters", R"({"rope_type":7})",
+       "rope_parameters.rope_type: expected string, found integer", kInvalid},
+      {"rope_parameters", R"({"rope_type":"default","mrope_section":[1,1]})",
+       "rope_parameters.mrope_section: this array is not supported; expected no such setting"},
+      {"rope_parameters", R"({"full_attention":{"rope_type":"default"},"chunked":{}})",
+       "rope_parameters.chunked: this object is not supported; expected no such setting"},
+      {"rope_parameters", R"({"full_attention":{"rope_type":"ntk"}})",
+       "rope_parameters.full_attention.rope_type: \"ntk\" is not supported; expected one of "
+       "\"default\", \"linear\", \"dynamic\", \"yarn\", \"longrope\", \"llama3\""},
       {"rope_scaling", R"({"type":"linear"})", "rope_scaling.factor: expected number, found null",
        kInvalid},
       {"rope_scaling", R"({"type":"linear","factor":0})",
-       "factor of the rotary scaling: expected a positive number, found 0", kInvalid},
+       "factor of the rotary scaling: expected 0.001 to 1000000, found 0", kInvalid},
+      {"rope_scaling", R"({"type":"longrope","short_factor":[1],"long_factor":"x"})",
+       "rope_scaling.long_factor: expected array, found string", kInvalid},
+      {"rope_scaling", R"({"type":"longrope","short_factor":[1],"long_factor":[1,2]})",
+       "long_factor of the rotary scaling: expected 1 numbers, half of the rotated channels, found "
+       "2",
+       kInvalid},
+      {"rope_scaling", R"({"type":"yarn","factor":2,"beta_slow":-1})",
+       "beta_slow of the rotary scaling: expected 1e-06 to 1000000, found -1", kInvalid},
       {"rope_scaling",
        R"({"type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":4,"original_max_position_embeddings":1})",
-       "high_freq_factor of the rotary scaling: expected more than low_freq_factor, which is 4, "
-       "found 4",
-       kInvalid},
-      {"partial_rotary_factor", "0.5", "partial_rotary_factor: 0.5 is not supported; expected 1"},
-      {"use_sliding_window", "true", "use_sliding_window: true is not supported; expected false"},
-      {"layer_types", R"(["sliding_attention"])",
-       "layer_types: \"sliding_attention\" is not supported; expected \"full_attention\""},
+       "high_freq_factor of the rotary scaling: expected 4.004 to 10000000, found 4", kInvalid},
+      {"partial_rotary_factor", "0.5",
+       "channels of the rotary embedding: expected an even number, found 1", kInvalid},
+      {"partial_rotary_factor", "1.5",
+       "partial_rotary_factor: 1.5 is not supported; expected a number above 0 and up to 1"},
       {"num_hidden_layers", "\"1\"", "num_hidden_layers: expected integer, found string", kInvalid},
-      {"num_hidden_layers", "-1", "number of layers: expected 1 to 4096, found -1", kInvalid},
+      {"num_hidden_layers", "-1",
+       "num_hidden_layers: number of layers: expected 1 to 4096, found -1", kInvalid},
       {"num_attention_heads", "0",
        "num_attention_heads: expected a divisor of hidden_size, which is 4, found 0", kInvalid},
       {"num_attention_heads", "3",
@@ -198,19 +207,73 @@ TEST_CASE("a configuration that cannot be honoured is refused with field and val
   }
 }
 
-TEST_CASE("Mistral is supported as long as its window does not show") {
-  Texts texts = tiny_texts();
-  set(texts, "config.json", "architectures", R"(["MistralForCausalLM"])");
-  CHECK(import_texts(texts).config["architecture"] == Json("llama"));  // context 64, window 4096
-  set(texts, "config.json", "sliding_window", "63");
-  CHECK(error_of([&] { import_texts(texts); }).message() ==
-        "tiny/config.json: sliding_window: 63 is not supported; expected null, or no less than "
-        "max_position_embeddings, which is 64");
-  set(texts, "config.json", "max_position_embeddings", "32768");
-  set(texts, "config.json", "sliding_window", "null");
-  CHECK(import_texts(texts).config["context_length"] == Json(32768));
-  set(texts, "config.json", "sliding_window", "");  // the class's default is 4096
-  CHECK(error_of([&] { import_texts(texts); }).code() == ErrorCode::kUnsupported);
+TEST_CASE("a setting that another class computes with is refused by name") {
+  const std::pair<const char*, const char*> settings[] = {
+      {"final_logit_softcapping", "30.0"},
+      {"attn_logit_softcapping", "50.0"},
+      {"logit_scale", "0.0625"},
+      {"embedding_multiplier", "12.0"},
+      {"scale_emb", "12"},
+      {"use_qk_norm", "true"},
+      {"use_sliding_window", "true"},
+      {"sliding_window", "16"},
+      {"layer_types", R"(["sliding_attention"])"},
+      {"no_rope_layers", "[1]"},
+      {"kv_lora_rank", "512"},
+      {"clip_qkv", "8.0"},
+      {"use_parallel_residual", "true"}};
+  for (const auto& [key, value] : settings) {
+    const Error error = error_of([&] { import_config(key, value); });
+    const std::string found = value[0] == '[' ? "this array" : value;
+    CHECK(error.message() == "tiny/config.json: " + std::string(key) + ": " + found +
+                                 " is not supported; expected no such setting in a model of this "
+                                 "class");
+    CHECK(error.code() == ErrorCode::kUnsupported);
+  }
+}
+
+TEST_CASE("settings that are off or have no effect are ignored, others are told of") {
+  for (const auto& [key, value] :
+       {std::pair("use_qk_norm", "false"), std::pair("sliding_window", "null"),
+        std::pair("layer_types", R"(["full_attention"])"), std::pair("num_experts", "0"),
+        std::pair("attention_dropout", "0.1"), std::pair("torch_dtype", R"("bfloat16")"),
+        std::pair("rope_scaling", R"({"type":"default","attn_factor":1.0})")}) {
+    CAPTURE(std::string(key));
+    CHECK(import_config(key, value).notes.empty());
+  }
+  const ImportedModel model = import_config("my_own_setting", "3");
+  REQUIRE(model.notes.size() == 1);
+  CHECK(model.notes[0] == "config.json: my_own_setting: not known here and not used");
+}
+
+TEST_CASE("quantized checkpoints are refused by the name of what made them") {
+  for (const auto& [config, name] :
+       {std::pair(R"({"quant_method":"gptq","bits":4})", "\"gptq\""),
+        std::pair(R"({"quant_method":"awq"})", "\"awq\""),
+        std::pair(R"({"quant_method":"fp8"})", "\"fp8\""),
+        std::pair(R"({"quant_method":"bitsandbytes"})", "\"bitsandbytes\""),
+        std::pair(R"({"load_in_4bit":true})", "\"bitsandbytes\""),
+        std::pair(R"({"quant_method":"compressed-tensors"})", "\"compressed-tensors\""),
+        std::pair(R"({"bits":4})", "this object")}) {
+    const Error error = error_of([&] { import_config("quantization_config", config); });
+    CHECK(error.message() == std::string("tiny/config.json: quantization_config: ") + name +
+                                 " is not supported; expected none: convert the unquantized "
+                                 "model, or a GGUF file");
+    CHECK(error.code() == ErrorCode::kUnsupported);
+  }
+  // Where config.json does not tell, names of tensors do.
+  const std::string q = "model.layers.0.self_attn.q_proj";
+  for (const auto& [ending, name] :
+       {std::pair(".qweight", "GPTQ or AWQ"), std::pair(".weight.absmax", "bitsandbytes"),
+        std::pair(".SCB", "bitsandbytes"), std::pair(".weight_packed", "compressed-tensors"),
+        std::pair(".weight_scale_inv", "FP8")}) {
+    SafetensorsSample sample = tiny_safetensors();
+    sample.tensor(q + ".weight").name = q + ending;
+    const std::string bytes = sample.bytes();
+    CHECK(error_of([&] { import_tiny(tiny_texts(), bytes); }).message() ==
+          "tiny/model.safetensors: tensor '" + q + ending + "': a checkpoint quantized by " + name +
+              " is not supported; expected the unquantized model, or a GGUF file");
+  }
 }
 
 TEST_CASE("tensors that are missing, superfluous or of another shape or type are named") {

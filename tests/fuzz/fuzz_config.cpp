@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     std::vector<std::string> notes;
     const std::string folder = "fuzz";
     const Json json = Json::parse(texts["config.json"], "config.json");
-    const SourceConfig config = read_hf_config(json, "config.json", notes);
+    const SourceConfig config = read_hf_config(json, "config.json", notes).config;
     check_config(config, "config.json");
     config.to_json().dump();
     const HfTokens tokens = read_hf_tokens(texts, json, config.vocabulary_size, folder, notes);
