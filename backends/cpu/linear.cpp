@@ -21,11 +21,19 @@ constexpr int64_t kAloneTokens = 8;
 constexpr int64_t kProductFloats = kBlockTokens * kStripePanels * kPanelRows;
 // Bytes that a thread asks for before it begins to stream; the kernels ask for those after.
 constexpr int64_t kFirstBytes = 16 << 10;
+// Pieces a thread, so that none waits long for another's last one.
+constexpr int64_t kEnoughPieces = 4;
+// Rows for which unpacking a stripe is a small part of using it; a multiple of every tile.
+constexpr int64_t kLeastRows = 96, kEvenRows = 24;
 // Tokens that a thread prepares at a time.
 constexpr int64_t kPreparedTokens = 8;
 
+int64_t ceil_divide(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
 int64_t panel_count(const Weight& weight) {
-  return (weight.rows + kPanelRows - 1) / kPanelRows;
+  return ceil_divide(weight.rows, kPanelRows);
 }
 
 // Linears whose panels are units of work; with kActivate a unit is a panel of each.
@@ -111,9 +119,10 @@ void LinearRunner::run(const LinearStep& step) {
   int64_t units = 0;
   for (size_t i = 0; i < unit_kinds(step); ++i) units += panel_count(*step.linears[i].weight);
   ++step_number_;
-  if (tokens * parts_of(step) <= kAloneTokens) {
+  const int64_t rows = tokens * parts_of(step);
+  if (rows <= kAloneTokens) {
     return pool_.share(units, kStreamPanels, [&](int thread, Range part) {
-      run_units(step, prepare_alone(step, part.begin, thread), part, thread);
+      run_units(step, prepare_alone(step, part.begin, thread), part, {0, rows}, thread);
     });
   }
   const Input input = place_input(step, shared_);
@@ -122,8 +131,21 @@ void LinearRunner::run(const LinearStep& step) {
       prepare_row(step, t, input, as<float>(threads_[thread].row));
     }
   });
-  pool_.share(units, panels_at_once(step),
-              [&](int thread, Range part) { run_units(step, input, part, thread); });
+  run_pieces(step, input, units);
+}
+
+// A piece is some panels for a block of tokens.
+void LinearRunner::run_pieces(const LinearStep& step, const Input& input, int64_t units) {
+  const int64_t rows = token_count(step) * parts_of(step);
+  const int64_t stripe = panels_at_once(step), stripes = ceil_divide(units, stripe);
+  const int64_t block = rows_at_once(step, stripes);
+  pool_.share(stripes * ceil_divide(rows, block), 1, [&](int thread, Range pieces) {
+    for (int64_t i = pieces.begin; i < pieces.end; ++i) {
+      const int64_t unit = i % stripes * stripe, row = i / stripes * block;
+      run_units(step, input, {unit, std::min(units, unit + stripe)},
+                {row, std::min(rows, row + block)}, thread);
+    }
+  });
 }
 
 bool LinearRunner::takes_codes(const Weight& weight) const {
@@ -205,51 +227,61 @@ void LinearRunner::prepare_row(const LinearStep& step, int64_t token, const Inpu
   kernels_.quantize(row, cols, group, codes + cols, groups + cols / group);
 }
 
-void LinearRunner::run_units(const LinearStep& step, const Input& input, Range units, int thread) {
+void LinearRunner::run_units(const LinearStep& step, const Input& input, Range units, Range rows,
+                             int thread) {
   int64_t first = 0;
   for (size_t i = 0; i < unit_kinds(step); ++i) {
     const int64_t count = panel_count(*step.linears[i].weight);
     const Range panels{std::max<int64_t>(units.begin - first, 0),
                        std::min(units.end - first, count)};
-    if (panels.begin < panels.end) run_panels(step, input, i, panels, thread);
+    if (panels.begin < panels.end) run_panels(step, input, i, panels, rows, thread);
     first += count;
   }
 }
 
 void LinearRunner::run_panels(const LinearStep& step, const Input& input, size_t linear,
-                              Range panels, int thread) {
+                              Range panels, Range rows, int thread) {
   const Linear& first = step.linears[linear];
-  const int64_t parts = parts_of(step), input_rows = token_count(step) * parts;
-  const int64_t row = panels.begin * kPanelRows, rows = first.weight->rows;
-  for (int64_t t = 0; t < input_rows; t += kBlockTokens) {
-    const Range block{t, std::min(input_rows, t + kBlockTokens)};
-    const int64_t tokens = (block.end - block.begin) / parts;
-    const auto products_of = [&](const Linear& factor, int which) {
-      const Matrix y = multiply(*factor.weight, input, panels, block, thread, which);
-      if (parts == 2) add_parts(y, tokens, y.stride);
-      return ConstMatrix{y.data, y.stride};
-    };
-    Finish finish{.tokens = tokens,
-                  .count = std::min(rows, panels.end * kPanelRows) - row,
-                  .y = products_of(first, 0),
-                  .bias = first.bias ? first.bias + row : nullptr,
-                  .out = {first.out + t / parts * rows + row, rows},
-                  .scale = step.scale,
-                  .softcap = step.softcap,
-                  .activation = step.activation};
-    if (step.end == LinearEnd::kActivate) {
-      if (step.linears.size() == 2) {
-        const Linear& second = step.linears[1];
-        finish.up = products_of(second, 1);
-        finish.up_bias = second.bias ? second.bias + row : nullptr;
-      }
-      kernels_.activate(finish);
-    } else if (step.end == LinearEnd::kAdd) {
-      kernels_.add(finish);
-    } else {
-      kernels_.store(finish);
+  const int64_t parts = parts_of(step), tokens = (rows.end - rows.begin) / parts;
+  const int64_t out_cols = first.weight->rows, col = panels.begin * kPanelRows;
+  const auto products_of = [&](const Linear& factor, int which) {
+    const Matrix y = multiply(*factor.weight, input, panels, rows, thread, which);
+    if (parts == 2) add_parts(y, tokens, y.stride);
+    return ConstMatrix{y.data, y.stride};
+  };
+  Finish finish{.tokens = tokens,
+                .count = std::min(out_cols, panels.end * kPanelRows) - col,
+                .y = products_of(first, 0),
+                .bias = first.bias ? first.bias + col : nullptr,
+                .out = {first.out + rows.begin / parts * out_cols + col, out_cols},
+                .scale = step.scale,
+                .softcap = step.softcap,
+                .activation = step.activation};
+  if (step.end == LinearEnd::kActivate) {
+    if (step.linears.size() == 2) {
+      const Linear& second = step.linears[1];
+      finish.up = products_of(second, 1);
+      finish.up_bias = second.bias ? second.bias + col : nullptr;
     }
+    kernels_.activate(finish);
+  } else if (step.end == LinearEnd::kAdd) {
+    kernels_.add(finish);
+  } else {
+    kernels_.store(finish);
   }
+}
+
+// Of a piece's rows of input: as many as there is memory for, or fewer where that gives every
+// thread enough pieces. Float weights stay whole: their module's results depend on the division.
+int64_t LinearRunner::rows_at_once(const LinearStep& step, int64_t stripes) const {
+  const int64_t tokens = token_count(step), rows = tokens * parts_of(step);
+  const bool module =
+      std::any_of(step.linears.begin(), step.linears.end(),
+                  [&](const Linear& linear) { return takes_module(*linear.weight, tokens); });
+  const int64_t wanted = ceil_divide(kEnoughPieces * pool_.size(), stripes);
+  const int64_t blocks = module ? 1 : std::min(wanted, rows / kLeastRows);
+  const int64_t even = ceil_divide(rows, std::max<int64_t>(blocks, 1));
+  return std::min(kBlockTokens, ceil_divide(even, kEvenRows) * kEvenRows);
 }
 
 // With many tokens.

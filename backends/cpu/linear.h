@@ -77,13 +77,15 @@ class LinearRunner {
   void prepare_row(const LinearStep& step, int64_t token, const Input& input, float* row);
   Input prepare_alone(const LinearStep& step, int64_t first_unit, int thread);
   // Units of panels, counted over all linears.
-  void run_units(const LinearStep& step, const Input& input, Range units, int thread);
+  void run_pieces(const LinearStep& step, const Input& input, int64_t units);
+  void run_units(const LinearStep& step, const Input& input, Range units, Range rows, int thread);
   void run_panels(const LinearStep& step, const Input& input, size_t linear, Range panels,
-                  int thread);
+                  Range rows, int thread);
   // Products of `panels` with `tokens`, in memory of the thread's, of which there are two.
   Matrix multiply(const Weight& weight, const Input& input, Range panels, Range tokens, int thread,
                   int which);
   int64_t panels_at_once(const LinearStep& step) const;
+  int64_t rows_at_once(const LinearStep& step, int64_t stripes) const;
   // Rows of codes a token has.
   int64_t parts_of(const LinearStep& step) const;
   bool takes_codes(const Weight& weight) const;
