@@ -1,9 +1,11 @@
 #include "cli/terminal.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
 #include <cstdlib>
 #include <fmt/core.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace mica::cli {
@@ -113,6 +115,20 @@ InterruptHandler::~InterruptHandler() {
 
 int InterruptHandler::count() {
   return interrupts;
+}
+
+bool InterruptHandler::wait_for_input() {
+  // Blocked but while ppoll waits, so that none comes between the look at `interrupts` and the
+  // wait.
+  sigset_t blocked, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  pollfd input{.fd = STDIN_FILENO, .events = POLLIN, .revents = 0};
+  while (interrupts == 0 && ppoll(&input, 1, nullptr, &before) < 0 && errno == EINTR) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return interrupts == 0;
 }
 
 }  // namespace mica::cli

@@ -50,6 +50,8 @@ class InterruptHandler {
   explicit InterruptHandler(std::function<void()> action);
   ~InterruptHandler();
   static int count();  // interrupts since the handler was made
+  // Waits until standard input can be read; false if an interrupt comes first or came before.
+  static bool wait_for_input();
 };
 
 }  // namespace mica::cli

@@ -60,6 +60,7 @@ enum class Input { kText, kEnd, kInterrupted };
 
 Input read_line(const char* prompt, std::string& line) {
   fmt::print(stderr, "{}", prompt);
+  if (!InterruptHandler::wait_for_input()) return Input::kInterrupted;
   errno = 0;
   if (std::getline(std::cin, line)) return Input::kText;
   // The read may return before the handler has run (under ThreadSanitizer it does).
