@@ -223,7 +223,7 @@ TEST_CASE("a setting that another class computes with is refused by name") {
       {"clip_qkv", "8.0"},
       {"use_parallel_residual", "true"}};
   for (const auto& [key, value] : settings) {
-    const Error error = error_of([&] { import_config(key, value); });
+    const Error error = error_of([key = key, value = value] { import_config(key, value); });
     const std::string found = value[0] == '[' ? "this array" : value;
     CHECK(error.message() == "tiny/config.json: " + std::string(key) + ": " + found +
                                  " is not supported; expected no such setting in a model of this "
@@ -233,13 +233,13 @@ TEST_CASE("a setting that another class computes with is refused by name") {
 }
 
 TEST_CASE("settings that are off or have no effect are ignored, others are told of") {
-  for (const auto& [key, value] :
+  for (const auto& setting :
        {std::pair("use_qk_norm", "false"), std::pair("sliding_window", "null"),
         std::pair("layer_types", R"(["full_attention"])"), std::pair("num_experts", "0"),
         std::pair("attention_dropout", "0.1"), std::pair("torch_dtype", R"("bfloat16")"),
         std::pair("rope_scaling", R"({"type":"default","attn_factor":1.0})")}) {
-    CAPTURE(std::string(key));
-    CHECK(import_config(key, value).notes.empty());
+    CAPTURE(std::string(setting.first));
+    CHECK(import_config(setting.first, setting.second).notes.empty());
   }
   const ImportedModel model = import_config("my_own_setting", "3");
   REQUIRE(model.notes.size() == 1);
@@ -255,7 +255,8 @@ TEST_CASE("quantized checkpoints are refused by the name of what made them") {
         std::pair(R"({"load_in_4bit":true})", "\"bitsandbytes\""),
         std::pair(R"({"quant_method":"compressed-tensors"})", "\"compressed-tensors\""),
         std::pair(R"({"bits":4})", "this object")}) {
-    const Error error = error_of([&] { import_config("quantization_config", config); });
+    const Error error =
+        error_of([config = config] { import_config("quantization_config", config); });
     CHECK(error.message() == std::string("tiny/config.json: quantization_config: ") + name +
                                  " is not supported; expected none: convert the unquantized "
                                  "model, or a GGUF file");

@@ -155,10 +155,10 @@ TEST_CASE("every number of the metadata shows in the logits") {
       {"rope", R"({"base": 1000, "size": 8, "scaling": "none"})"},
       {"rope", R"({"base": 1000, "size": 16, "scaling": "none", "attention_factor": 1.2})"},
       {"window_rope", R"({"base": 100, "size": 16, "scaling": "none"})"}};
-  for (const auto& [key, value] : changes) {
-    CAPTURE(key);
-    CAPTURE(value);
-    const std::vector<float> changed = logits_with(key, value);
+  for (const auto& change : changes) {
+    CAPTURE(change.first);
+    CAPTURE(change.second);
+    const std::vector<float> changed = logits_with(change.first, change.second);
     CHECK(std::equal(plain.begin(), plain.end(), changed.begin()) == false);
   }
   const std::vector<float> scaled = logits_with("logits_scale", "0.5");
