@@ -158,6 +158,7 @@ GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope) {
   set_window(config, keys.optional("attention.sliding_window", 0));
   config.attention_scale = keys.factor("attention.scale", 0);
   family.read_gguf(keys, config);
+  keys.refuse_others();
   return {&family, std::move(config)};
 }
 

@@ -1,7 +1,9 @@
-// The keys of one architecture in a GGUF file: "llama." stands before each name.
+// The keys of one architecture in a GGUF file: "llama." stands before each name. Remembers which
+// were asked for.
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,11 +21,11 @@ class GgufKeys {
   const GgufFile& file() const { return file_; }
   std::string key(std::string_view name) const;
   std::string what(std::string_view name) const { return file_.what(key(name)); }
-  bool has(std::string_view name) const { return file_.find(key(name)) != nullptr; }
-  auto integer(std::string_view name) const { return file_.unsigned_integer(key(name)); }
-  auto number(std::string_view name) const { return file_.number(key(name)); }
-  auto string(std::string_view name) const { return file_.string(key(name)); }
-  auto boolean(std::string_view name) const { return file_.boolean(key(name)); }
+  bool has(std::string_view name) const { return file_.find(ask(name)) != nullptr; }
+  auto integer(std::string_view name) const { return file_.unsigned_integer(ask(name)); }
+  auto number(std::string_view name) const { return file_.number(ask(name)); }
+  auto string(std::string_view name) const { return file_.string(ask(name)); }
+  auto boolean(std::string_view name) const { return file_.boolean(ask(name)); }
 
   // Throws Error(kInvalidFile) when there is no such key.
   int64_t required(std::string_view name) const;
@@ -41,9 +43,18 @@ class GgufKeys {
   // absent, every `period`th layer has none.
   std::vector<bool> windowed_layers(int64_t layers, int64_t period) const;
 
+  // Throws Error(kUnsupported) for keys that change what a model computes and no one asked for.
+  void refuse_others() const;
+
  private:
+  std::string ask(std::string_view name) const {
+    asked_.emplace(name);
+    return key(name);
+  }
+
   const GgufFile& file_;
   std::string_view architecture_;
+  mutable std::set<std::string, std::less<>> asked_;
 };
 
 }  // namespace mica

@@ -276,6 +276,16 @@ const BadFile kUnsupportedFiles[] = {
      [](GgufSample& s) { s.set("llama.rope.scaling.type", "ntk"); },
      "key 'llama.rope.scaling.type': rotary scaling 'ntk' is not supported; expected 'none', "
      "'linear', 'yarn' or 'longrope'"},
+    {"a scale that Llama does not have",
+     [](GgufSample& s) { s.set("llama.embedding_scale", 12.0f); },
+     "key 'llama.embedding_scale': expected no such key in a model of this architecture, found "
+     "one"},
+    {"windows in some layers of Llama",
+     [](GgufSample& s) { s.set("llama.attention.sliding_window_pattern", 2u); },
+     "key 'llama.attention.sliding_window_pattern': expected no such key in a model of this "
+     "architecture, found one"},
+    {"attention to what comes later", [](GgufSample& s) { s.set("llama.attention.causal", false); },
+     "key 'llama.attention.causal': expected true, found false"},
     {"yarn that extrapolates in part",
      [](GgufSample& s) {
        s.set("llama.rope.scaling.type", "yarn");
