@@ -264,7 +264,8 @@ const BadFile kUnsupportedFiles[] = {
     {"an architecture that is not known",
      [](GgufSample& s) { s.set("general.architecture", "gemma4"); },
      "key 'general.architecture': architecture 'gemma4' is not supported; expected one of llama, "
-     "qwen2, qwen3, gemma2, gemma3, phi3, smollm3, olmo2, granite, minicpm, starcoder2, gptneox"},
+     "qwen2, qwen3, gemma, gemma2, gemma3, phi3, smollm3, olmo2, granite, minicpm, starcoder2, "
+     "gptneox"},
     {"an adapter", [](GgufSample& s) { s.set("general.type", "adapter"); },
      "key 'general.type': expected 'model', found 'adapter'"},
     {"a mixture of experts", [](GgufSample& s) { s.set("llama.expert_count", 8u); },

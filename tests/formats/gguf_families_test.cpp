@@ -100,6 +100,11 @@ TEST_CASE("Qwen3 files have norms of query and key") {
         "tiny.gguf: expected a tensor for layers.1.attn.k_norm, found none");
 }
 
+TEST_CASE("Gemma files leave out the scale of their embeddings") {
+  CHECK(members_beyond_llama(two_layers("gemma")) ==
+        R"({"architecture":"gemma","activation":"gelu_tanh","embedding_scale":2.0})");
+}
+
 TEST_CASE("Gemma 2 files leave out what all its models have") {
   GgufSample sample = gemma("gemma2");
   sample.set("gemma2.attention.sliding_window", 16u);

@@ -135,7 +135,8 @@ TEST_CASE("a configuration that cannot be honoured is refused with field and val
   const BadConfig bad[] = {
       {"architectures", "[\"PhiForCausalLM\"]",
        "architectures: \"PhiForCausalLM\" is not supported; expected one of LlamaForCausalLM, "
-       "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Gemma2ForCausalLM, "
+       "MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, GemmaForCausalLM, "
+       "Gemma2ForCausalLM, "
        "Gemma3ForCausalLM, Gemma3ForConditionalGeneration, Phi3ForCausalLM, SmolLM3ForCausalLM, "
        "Olmo2ForCausalLM, GraniteForCausalLM, MiniCPMForCausalLM, Starcoder2ForCausalLM, "
        "GPTNeoXForCausalLM"},

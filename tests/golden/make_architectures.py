@@ -70,6 +70,17 @@ def qwen3():
         rope_parameters=dict(rope_type="dynamic", factor=2.0, rope_theta=300.0), **shape, **RMS), None
 
 
+def gemma():
+    config = transformers.GemmaConfig(
+        hidden_size=64, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=1,
+        head_dim=24, rope_parameters=dict(rope_type="default", rope_theta=1000.0), **SHAPE, **RMS)
+
+    def spell(c):  # as the first files have it
+        c["hidden_act"] = "gelu"
+        old_rope(c, rope_theta=1000.0)
+    return config, spell
+
+
 def gemma2():
     config = transformers.Gemma2Config(
         hidden_size=64, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2,
@@ -178,7 +189,7 @@ def gptneox_serial():
 
 
 ARCHITECTURES = [mistral, qwen2, qwen3, gemma2, gemma3, phi3, smollm3, olmo2, granite, minicpm, starcoder2,
-                 gptneox, gptneox_serial]
+                 gptneox, gptneox_serial, gemma]
 
 
 def spread(model, seed):
