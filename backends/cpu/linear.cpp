@@ -325,8 +325,12 @@ Matrix LinearRunner::multiply(const Weight& weight, const Input& input, Range pa
     return y;
   }
   const int64_t groups = cols / weight.dtype.group;
-  kernels_.multiply(part, {input.codes + tokens.begin * cols, input.groups + tokens.begin * groups},
-                    count, y, memory.scratch.data());
+  const CodedInput codes{input.codes + tokens.begin * cols, input.groups + tokens.begin * groups};
+  if (count <= kernels_.few_tokens) {
+    kernels_.multiply_few(part, codes, count, y);
+  } else {
+    kernels_.multiply_many(part, codes, count, y, memory.scratch.data());
+  }
   return y;
 }
 

@@ -117,11 +117,11 @@ struct AttentionScratch {
 // Positions that are summed before they are merged into a result. Fixed, so that results do not
 // depend on how the work is divided.
 constexpr int64_t kPiecePositions = 256;
-// Panels that multiply() unpacks together: the best number to ask for with many tokens.
+// Panels that multiply_many() unpacks together: the best number to ask for.
 constexpr int64_t kStripePanels = 3;
-// Tokens that coded inputs and outputs of multiply() are padded to.
+// Tokens that coded inputs and outputs of multiply_many() are padded to.
 constexpr int64_t kTokenPadding = 4;
-// Scratch of one thread for multiply() and multiply_decoded().
+// Scratch of one thread for multiply_many() and multiply_decoded().
 constexpr int64_t kProductScratchBytes = 64 << 10;
 
 struct Kernels {
@@ -134,10 +134,13 @@ struct Kernels {
                      float epsilon, float* out);
   void (*quantize)(const float* x, int64_t cols, int group, int8_t* codes, InputGroup* groups);
 
-  // y[t][n] = products of quant/README.md, n over all rows of all panels. multiply() may read and
-  // write tokens up to the next multiple of kTokenPadding.
-  void (*multiply)(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
-                   std::byte* scratch);
+  // y[t][n] = products of quant/README.md, n over all rows of all panels. multiply_few() streams
+  // the weights; multiply_many() unpacks them, and may read and write tokens up to the next
+  // multiple of kTokenPadding.
+  void (*multiply_few)(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y);
+  void (*multiply_many)(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
+                        std::byte* scratch);
+  int64_t few_tokens;  // up to which multiply_few() is faster; the other takes no fewer
   // The same with decoded weights and float activations.
   void (*multiply_decoded)(const Panels& w, const ConstMatrix& x, int64_t tokens, const Matrix& y,
                            std::byte* scratch);
@@ -170,6 +173,13 @@ struct Kernels {
   // out[t, h] = state.out / state.sum, tokens `stride` elements apart.
   void (*finish_attention)(const AttentionTile& tile, const AttentionState& state, float* out,
                            int64_t stride);
+};
+
+// What a matrix unit adds to the kernels of another instruction set. multiply_many() takes any
+// number of tokens and reads and writes no others.
+struct MatrixKernels {
+  decltype(Kernels::multiply_many) multiply_many;
+  int64_t few_tokens;
 };
 
 }  // namespace mica::cpu

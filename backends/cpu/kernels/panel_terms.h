@@ -20,6 +20,21 @@ enum class Grid {
   kBytesM,  // the same, and a minimum
 };
 
+// f.operator()<kGrid>() of the format's grid.
+template <class F>
+MICA_INLINE void with_grid(Format format, const F& f) {
+  switch (format) {
+    case Format::kQ4:
+      return f.template operator()<Grid::kQ4>();
+    case Format::kQ4s:
+      return f.template operator()<Grid::kQ4s>();
+    case Format::kQ4m:
+      return f.template operator()<Grid::kQ4m>();
+    case Format::kQ8:
+      return f.template operator()<Grid::kQ8>();
+  }
+}
+
 constexpr bool has_bytes(Grid grid) {
   return grid == Grid::kQ8 || grid == Grid::kBytes || grid == Grid::kBytesM;
 }
@@ -83,6 +98,15 @@ MICA_INLINE Ints start_sums(const InputGroup& input) {
   }
 }
 
+// y = fma(x, ws, y), and the minimum.
+template <Grid kGrid>
+MICA_INLINE Floats add_scaled(const Floats& x, const Terms<kGrid>& terms, const InputGroup& input,
+                              const Floats& y) {
+  const Floats total = fma(x, terms.scale, y);
+  if constexpr (!has_minimum(kGrid)) return total;
+  return fma(splat<Floats>(input.scaled_sum), terms.offset, total);
+}
+
 template <Grid kGrid>
 MICA_INLINE Floats add_group(Ints sums, const Terms<kGrid>& terms, const InputGroup& input,
                              const Floats& y) {
@@ -91,11 +115,14 @@ MICA_INLINE Floats add_group(Ints sums, const Terms<kGrid>& terms, const InputGr
     // Floats of kMagic's size: exact, with one rounding or two.
     sums = as<Ints>(multiply_add(splat<Floats>(input.minus_sum), terms.offset, as<Floats>(sums)));
   }
-  Floats total = fma(scale_sums(sums, input.scale, input.magic), terms.scale, y);
-  if constexpr (has_minimum(kGrid)) {
-    total = fma(splat<Floats>(input.scaled_sum), terms.offset, total);
-  }
-  return total;
+  return add_scaled(scale_sums(sums, input.scale, input.magic), terms, input, y);
+}
+
+// The same for sums that started at 0: D itself.
+template <Grid kGrid>
+MICA_INLINE Floats add_plain_group(const Ints& sums, const Terms<kGrid>& terms,
+                                   const InputGroup& input, const Floats& y) {
+  return add_scaled(to_floats(sums) * splat<Floats>(input.scale), terms, input, y);
 }
 
 // Bytes of bias 128 as add_bytes() takes them.

@@ -14,39 +14,18 @@
 namespace mica::cpu {
 namespace {
 
-template <Grid kGrid>
-void coded_products(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
-                    std::byte* scratch) {
-  if (tokens <= kStreamTokens) return stream_products<kGrid>(w, x, tokens, y);
-  tile_products<kGrid>(w, x, tokens, y, scratch);
+void multiply_few(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y) {
+  with_grid(w.format, [&]<Grid kGrid>() { stream_products<kGrid>(w, x, tokens, y); });
 }
 
-void multiply(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
-              std::byte* scratch) {
-  switch (w.format) {
-    case Format::kQ4:
-      return coded_products<Grid::kQ4>(w, x, tokens, y, scratch);
-    case Format::kQ4s:
-      return coded_products<Grid::kQ4s>(w, x, tokens, y, scratch);
-    case Format::kQ4m:
-      return coded_products<Grid::kQ4m>(w, x, tokens, y, scratch);
-    case Format::kQ8:
-      return coded_products<Grid::kQ8>(w, x, tokens, y, scratch);
-  }
+void multiply_many(const Panels& w, const CodedInput& x, int64_t tokens, const Matrix& y,
+                   std::byte* scratch) {
+  with_grid(w.format, [&]<Grid kGrid>() { tile_products<kGrid>(w, x, tokens, y, scratch); });
 }
 
 void multiply_decoded(const Panels& w, const ConstMatrix& x, int64_t tokens, const Matrix& y,
                       std::byte* scratch) {
-  switch (w.format) {
-    case Format::kQ4:
-      return decoded_products<Grid::kQ4>(w, x, tokens, y, scratch);
-    case Format::kQ4s:
-      return decoded_products<Grid::kQ4s>(w, x, tokens, y, scratch);
-    case Format::kQ4m:
-      return decoded_products<Grid::kQ4m>(w, x, tokens, y, scratch);
-    case Format::kQ8:
-      return decoded_products<Grid::kQ8>(w, x, tokens, y, scratch);
-  }
+  with_grid(w.format, [&]<Grid kGrid>() { decoded_products<kGrid>(w, x, tokens, y, scratch); });
 }
 
 constexpr Kernels make_table(const char* isa) {
@@ -54,7 +33,9 @@ constexpr Kernels make_table(const char* isa) {
           .rms_norm = rms_norm,
           .layer_norm = layer_norm,
           .quantize = quantize,
-          .multiply = multiply,
+          .multiply_few = multiply_few,
+          .multiply_many = multiply_many,
+          .few_tokens = kStreamTokens,
           .multiply_decoded = multiply_decoded,
           .multiply_rows = multiply_rows,
           .widen = widen,
