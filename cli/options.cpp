@@ -71,8 +71,9 @@ void declare_engine(CLI::App& app, EngineOptions& options) {
 }
 
 void declare_kernels(CLI::App& app, EngineOptions& options) {
-  app.add_option("--isa", options.isa,
-                 "Kernels: auto, generic, avx2, avxvnni, avx512vnni, neon, or reference (slow)");
+  app.add_option(
+      "--isa", options.isa,
+      "Kernels: auto, generic, avx2, avxvnni, avx512vnni, amx, neon, or reference (slow)");
   app.add_option("--activations", options.activations,
                  "Inputs of quantized products: int8, or f32 for exact checks");
 }

@@ -160,8 +160,12 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, const CpuBackendOptions& options) {
-  const cpu::Kernels& kernels = cpu::kernels_of(choose_isa(options.isa));
-  return std::make_unique<CpuBackend>(pool, kernels, options.activations);
+  return cpu::make_backend(pool, cpu::kernels_of(choose_isa(options.isa)), options.activations);
+}
+
+std::unique_ptr<Backend> cpu::make_backend(ThreadPool& pool, const Kernels& kernels,
+                                           Activations activations) {
+  return std::make_unique<CpuBackend>(pool, kernels, activations);
 }
 
 }  // namespace mica

@@ -16,8 +16,9 @@
 namespace mica {
 
 struct IsaInfo {
-  const char* name;  // "generic", "avx2", "avxvnni", "avx512vnni", "neon"
-  bool available;    // on this machine
+  const char* name;     // "generic", "avx2", "avxvnni", "avx512vnni", "amx", "neon"
+  bool available;       // on this machine
+  std::string missing;  // what it lacks for that: "avx512bw, avx512_vnni"
 };
 
 // All ISAs this build has kernels for, best last.
@@ -37,5 +38,12 @@ struct CpuBackendOptions {
 };
 
 std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, const CpuBackendOptions& options);
+
+namespace cpu {
+struct Kernels;
+// With kernels that have no name, which outlive the backend: for tests.
+std::unique_ptr<Backend> make_backend(ThreadPool& pool, const Kernels& kernels,
+                                      Activations activations);
+}  // namespace cpu
 
 }  // namespace mica

@@ -2,12 +2,15 @@
 
 #include <cstdlib>
 #include <span>
+#include <utility>
 
 #include "backends/cpu/cpu_backend.h"
 #include "lib/base/error.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
 #endif
@@ -28,6 +31,9 @@ extern const Kernels kKernels;
 namespace avx512vnni {
 extern const Kernels kKernels;
 }
+namespace amx {
+extern const MatrixKernels kKernels;
+}
 #elif defined(__aarch64__)
 namespace neon {
 extern const Kernels kKernels;
@@ -47,6 +53,7 @@ struct FeatureSet {
   std::span<const Feature> features;
   uint64_t xcr0 = 0;
   const char* state = "";
+  uint64_t permission = 0;  // of those, the tiles that it must be asked for
 };
 
 constexpr Feature kAvx2Features[] = {{"fma", &CpuFeatures::leaf1_ecx, 12},
@@ -59,6 +66,8 @@ constexpr Feature kAvx512Features[] = {{"avx512f", &CpuFeatures::leaf7_ebx, 16},
                                        {"avx512vl", &CpuFeatures::leaf7_ebx, 31}};
 constexpr Feature kAvx512VnniFeatures[] = {{"avx512_vnni", &CpuFeatures::leaf7_ecx, 11}};
 constexpr Feature kAvx512Bf16Features[] = {{"avx512_bf16", &CpuFeatures::leaf7_1_eax, 5}};
+constexpr Feature kAmxFeatures[] = {{"amx_tile", &CpuFeatures::leaf7_edx, 24},
+                                    {"amx_int8", &CpuFeatures::leaf7_edx, 25}};
 constexpr Feature kNeonFeatures[] = {{"asimddp", &CpuFeatures::hwcap, 20}};
 
 constexpr FeatureSet kAvx2{kAvx2Features, 0x06, "AVX state saved by the system"};
@@ -66,13 +75,27 @@ constexpr FeatureSet kAvxVnni{kAvxVnniFeatures};
 constexpr FeatureSet kAvx512{kAvx512Features, 0xe0, "AVX-512 state saved by the system"};
 constexpr FeatureSet kAvx512Vnni{kAvx512VnniFeatures};
 constexpr FeatureSet kAvx512Bf16{kAvx512Bf16Features};
+constexpr uint64_t kTileConfig = 1u << 17, kTileData = 1u << 18;
+constexpr FeatureSet kAmx{kAmxFeatures, kTileConfig | kTileData, "AMX state saved by the system",
+                          kTileData};
 constexpr FeatureSet kNeon{kNeonFeatures};
 
 struct Isa {
   const char* name;
   const Kernels* kernels;
-  const FeatureSet* needs[3];
+  const FeatureSet* needs[4];
 };
+
+#if defined(__x86_64__)
+// The vectors do all but products of many tokens.
+const Kernels kAmxKernels = [] {
+  Kernels kernels = avx512vnni::kKernels;
+  kernels.isa = "amx";
+  kernels.multiply_many = amx::kKernels.multiply_many;
+  kernels.few_tokens = amx::kKernels.few_tokens;
+  return kernels;
+}();
+#endif
 
 // Best last.
 constexpr Isa kIsas[] = {
@@ -81,6 +104,7 @@ constexpr Isa kIsas[] = {
     {"avx2", &avx2::kKernels, {&kAvx2}},
     {"avxvnni", &avxvnni::kKernels, {&kAvx2, &kAvxVnni}},
     {"avx512vnni", &avx512vnni::kKernels, {&kAvx2, &kAvx512, &kAvx512Vnni}},
+    {"amx", &kAmxKernels, {&kAvx2, &kAvx512, &kAvx512Vnni, &kAmx}},
 #elif defined(__aarch64__)
     {"neon", &neon::kKernels, {&kNeon}},
 #endif
@@ -101,7 +125,11 @@ void append_missing(const FeatureSet& set, const CpuFeatures& cpu, std::string& 
   for (const Feature& feature : set.features) {
     if ((cpu.*feature.word >> feature.bit & 1) == 0) append(list, feature.name);
   }
-  if ((cpu.xcr0 & set.xcr0) != set.xcr0) append(list, set.state);
+  if ((cpu.xcr0 & set.xcr0) != set.xcr0) {
+    append(list, set.state);
+  } else if ((cpu.permitted & set.permission) != set.permission) {
+    append(list, "the system's permission to use tiles");
+  }
 }
 
 bool has(const FeatureSet& set, const CpuFeatures& cpu) {
@@ -109,6 +137,19 @@ bool has(const FeatureSet& set, const CpuFeatures& cpu) {
   append_missing(set, cpu, missing);
   return missing.empty();
 }
+
+#if defined(__x86_64__)
+// Linux saves tiles only for processes that have asked (Documentation/arch/x86/xstate.rst); it
+// refuses where a thread's signal stack is too small or a filter forbids the call.
+uint64_t request_tile_state() {
+  constexpr int kGetPermission = 0x1022, kRequestPermission = 0x1023;  // asm/prctl.h, Linux 5.16
+  constexpr int kTileDataFeature = 18;
+  uint64_t permitted = 0;
+  syscall(SYS_arch_prctl, kRequestPermission, kTileDataFeature);
+  syscall(SYS_arch_prctl, kGetPermission, &permitted);
+  return permitted;
+}
+#endif
 
 }  // namespace
 
@@ -121,11 +162,16 @@ CpuFeatures read_cpu_features() {
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
     cpu.leaf7_ebx = ebx;
     cpu.leaf7_ecx = ecx;
+    cpu.leaf7_edx = edx;
     if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) cpu.leaf7_1_eax = eax;
   }
   if (cpu.leaf1_ecx & kOsxsave) {
     asm volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
     cpu.xcr0 = uint64_t{edx} << 32 | eax;
+  }
+  if (cpu.xcr0 & kTileData) {
+    static const uint64_t permitted = request_tile_state();
+    cpu.permitted = permitted;
   }
 #elif defined(__aarch64__)
   cpu.hwcap = static_cast<uint32_t>(getauxval(AT_HWCAP));
@@ -188,7 +234,8 @@ std::vector<IsaInfo> cpu_isas() {
   const cpu::CpuFeatures features = cpu::read_cpu_features();
   std::vector<IsaInfo> isas;
   for (const cpu::Isa& isa : cpu::kIsas) {
-    isas.push_back({isa.name, cpu::missing_features(isa.name, features).empty()});
+    std::string missing = cpu::missing_features(isa.name, features);
+    isas.push_back({isa.name, missing.empty(), std::move(missing)});
   }
   return isas;
 }

@@ -15,10 +15,14 @@ struct CpuFeatures {
   uint32_t leaf1_ecx = 0;
   uint32_t leaf7_ebx = 0;
   uint32_t leaf7_ecx = 0;
+  uint32_t leaf7_edx = 0;
   uint32_t leaf7_1_eax = 0;  // subleaf 1
   uint64_t xcr0 = 0;         // register states that the system saves
+  uint64_t permitted = 0;    // of those that it lets no process use unasked: what it lets this one
   uint32_t hwcap = 0;        // AArch64: AT_HWCAP
 };
+// The first call of a process asks Linux for the state of AMX tiles, where there is one: from then
+// on signal stacks must have room for its 8 KB.
 CpuFeatures read_cpu_features();
 
 // AVX2, FMA and F16C, with the state saved by the system.

@@ -50,13 +50,17 @@ Json describe_host(const HostFacts& host) {
 Json examine(const EngineOptions& options) {
   const HostFacts host = read_host_facts();
   const ThreadChoice threads = choose_threads(host, options.threads);
-  Json isas = Json::object();
-  for (const IsaInfo& isa : engine_isas()) isas[isa.name] = isa.available;
+  Json isas = Json::object(), missing = Json::object();
+  for (const IsaInfo& isa : engine_isas()) {
+    isas[isa.name] = isa.available;
+    if (!isa.available) missing[isa.name] = isa.missing;
+  }
   return Json::object({{"version", MICA_VERSION},
                        {"threads", threads.threads},
                        {"threads_why", threads.reason},
                        {"isa", choose_engine_isa(options.isa)},
                        {"isas", std::move(isas)},
+                       {"isas_missing", std::move(missing)},
                        {"blas", blas()},
                        {"host", describe_host(host)},
                        {"gpus", "none: the CUDA backend is not part of this build"},

@@ -12,7 +12,7 @@ constexpr const char* kReference = "reference";
 
 std::vector<IsaInfo> engine_isas() {
   std::vector<IsaInfo> isas = cpu_isas();
-  isas.insert(isas.begin(), {.name = kReference, .available = true});
+  isas.insert(isas.begin(), {.name = kReference, .available = true, .missing = {}});
   return isas;
 }
 

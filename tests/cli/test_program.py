@@ -226,6 +226,14 @@ class Results(Case):
             result = self.json("generate", self.model, "-p", "abc", "-n", 2, "--isa", isa)
             self.assertEqual(len(result["tokens"]), 2)
 
+    def test_an_instruction_set_that_doctor_does_not_find_here_is_refused_by_what_is_missing(self):
+        found = self.json("doctor")
+        self.assertEqual({isa for isa, available in found["isas"].items() if not available},
+                         set(found["isas_missing"]))
+        for isa, missing in found["isas_missing"].items():
+            self.expect(mica("doctor", "--isa", isa), UNSUPPORTED,
+                        f"a processor with {isa}, this one lacks {missing}")
+
     def test_help_begins_with_examples(self):
         for command in ("chat", "generate", "convert", "inspect", "verify", "tokenize",
                         "detokenize", "perplexity", "bench", "doctor"):
