@@ -238,7 +238,8 @@ TEST_CASE("settings that are off or have no effect are ignored, others are told 
   for (const auto& setting :
        {std::pair("use_qk_norm", "false"), std::pair("sliding_window", "null"),
         std::pair("layer_types", R"(["full_attention"])"), std::pair("num_experts", "0"),
-        std::pair("attention_dropout", "0.1"), std::pair("torch_dtype", R"("bfloat16")"),
+        std::pair("attention_dropout", "0.1"), std::pair("original_max_position_embeddings", "64"),
+        std::pair("torch_dtype", R"("bfloat16")"),
         std::pair("rope_scaling", R"({"type":"default","attn_factor":1.0})")}) {
     CAPTURE(std::string(setting.first));
     CHECK(import_config(setting.first, setting.second).notes.empty());
