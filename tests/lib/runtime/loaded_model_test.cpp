@@ -68,7 +68,7 @@ TEST_CASE("metadata that cannot be right is refused by name") {
   CHECK(error.message() == "generation.top_p: expected 0 < top_p <= 1, found 3");
   error = load_error([](Json& m) { m["model"]["architecture"] = "mamba"; });
   CHECK(error.code() == ErrorCode::kUnsupported);
-  CHECK(error.message().starts_with("model.architecture: expected 'gemma2', "));
+  CHECK(error.message().starts_with("model.architecture: expected '"));
   CHECK(error.message().ends_with(", found 'mamba'"));
   error = load_error([](Json& m) { m["model"] = nullptr; });
   CHECK(error.code() == ErrorCode::kInvalidFile);
