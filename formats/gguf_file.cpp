@@ -326,13 +326,15 @@ std::optional<std::vector<std::string_view>> GgufFile::strings(std::string_view 
   return elements;
 }
 
-std::optional<std::vector<int32_t>> GgufFile::int32s(std::string_view name) const {
+template <class T>
+std::optional<std::vector<T>> GgufFile::numbers(std::string_view name, GgufValueType type,
+                                                const char* expected) const {
   const GgufKey* key = find(name);
   if (key == nullptr) return std::nullopt;
-  if (key->type != GgufValueType::kArray || key->element_type != GgufValueType::kInt32) {
-    fail_type(what(name), "an array of int32", *key);
+  if (key->type != GgufValueType::kArray || key->element_type != type) {
+    fail_type(what(name), expected, *key);
   }
-  std::vector<int32_t> elements(key->count);
+  std::vector<T> elements(key->count);
   if (!elements.empty()) std::memcpy(elements.data(), key->value.data(), key->value.size());
   return elements;
 }
@@ -346,6 +348,25 @@ std::optional<std::vector<bool>> GgufFile::booleans(std::string_view name) const
   std::vector<bool> elements;
   for (const std::byte element : key->value) elements.push_back(element != std::byte{0});
   return elements;
+}
+
+std::optional<std::vector<int32_t>> GgufFile::int32s(std::string_view name) const {
+  return numbers<int32_t>(name, GgufValueType::kInt32, "an array of int32");
+}
+
+std::optional<std::vector<float>> GgufFile::float32s(std::string_view name) const {
+  return numbers<float>(name, GgufValueType::kFloat32, "an array of float32");
+}
+
+std::optional<Bytes> GgufFile::byte_array(std::string_view name) const {
+  const GgufKey* key = find(name);
+  if (key == nullptr) return std::nullopt;
+  const bool is_bytes =
+      key->element_type == GgufValueType::kUint8 || key->element_type == GgufValueType::kInt8;
+  if (key->type != GgufValueType::kArray || !is_bytes) {
+    fail_type(what(name), "an array of uint8 or int8", *key);
+  }
+  return key->value;
 }
 
 }  // namespace mica

@@ -69,11 +69,16 @@ class GgufFile {
   std::optional<std::vector<std::string_view>> strings(std::string_view key) const;
   std::optional<std::vector<int32_t>> int32s(std::string_view key) const;
   std::optional<std::vector<bool>> booleans(std::string_view key) const;
+  std::optional<std::vector<float>> float32s(std::string_view key) const;
+  std::optional<Bytes> byte_array(std::string_view key) const;  // of u8 or i8
 
   // "model.gguf: key 'llama.block_count'", to begin a sentence with.
   std::string what(std::string_view key) const;
 
  private:
+  template <class T>
+  std::optional<std::vector<T>> numbers(std::string_view key, GgufValueType type,
+                                        const char* expected) const;
   void parse_key(ByteReader& reader);
   void parse_tensor(ByteReader& reader);
   void place_tensors(Bytes bytes, uint64_t header_end, const std::vector<uint64_t>& offsets);

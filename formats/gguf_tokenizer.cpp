@@ -1,9 +1,12 @@
 #include "formats/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 
 #include "formats/invalid.h"
+#include "formats/sentencepiece_json.h"
+#include "formats/tokenizer_json.h"
 #include "lib/base/error.h"
 
 namespace mica {
@@ -31,15 +34,46 @@ const std::vector<PreTokenizer>& pre_tokenizers() {
                               R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   static const char* kGpt2 =
       R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+  // Of tiktoken's o200k; Mistral's has no contractions and single digits.
+  static const char* kO200k =
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)"
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)?|)"
+      R"(\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  static const char* kTekken =
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|)"
+      R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|)"
+      R"(\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  static const char* kQwen35 =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}|)"
+      R"( ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
   static const std::vector<PreTokenizer> kTable = {
       {.name = "default",
        .patterns = {R"([\p{P}\$\+<=>\^~\|]+)", kGpt2, R"(\p{N}+)", "[0-9][0-9][0-9]"}},
       {.name = "gpt-2", .gpt2_pattern = true},
+      {.name = "phi-2", .gpt2_pattern = true},
+      {.name = "olmo", .gpt2_pattern = true, .nfc = true},
+      {.name = "mpt", .gpt2_pattern = true, .nfc = true},
+      {.name = "starcoder", .gpt2_pattern = true, .single_digits = true},
+      {.name = "refact", .gpt2_pattern = true, .single_digits = true},
+      {.name = "smollm", .gpt2_pattern = true, .single_digits = true},
+      {.name = "codeshell", .gpt2_pattern = true, .single_digits = true},
+      {.name = "command-r", .gpt2_pattern = true, .single_digits = true, .nfc = true},
       {.name = "llama-bpe", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
       {.name = "llama-v3", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
       {.name = "llama3", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
+      {.name = "falcon3", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
+      {.name = "pixtral", .patterns = {kLlama3}, .ignore_merges = true, .add_bos = true},
+      {.name = "smaug-bpe", .patterns = {kLlama3}},
+      {.name = "dbrx", .patterns = {kLlama3}},
+      {.name = "tekken", .patterns = {kTekken}, .ignore_merges = true, .add_bos = true},
+      {.name = "gpt-4o", .patterns = {kO200k}},
+      {.name = "llama4", .patterns = {kO200k}},
       {.name = "qwen2", .patterns = {kQwen2}, .nfc = true},
-      {.name = "smollm", .gpt2_pattern = true, .single_digits = true},
+      {.name = "deepseek-r1-qwen", .patterns = {kQwen2}, .nfc = true},
+      {.name = "stablelm2", .patterns = {kQwen2}},
+      {.name = "qwen35", .patterns = {kQwen35}, .nfc = true},
   };
   return kTable;
 }
@@ -58,58 +92,14 @@ const PreTokenizer& find_pre_tokenizer(const GgufFile& file, std::vector<std::st
                           file.what("tokenizer.ggml.pre"), *name, known));
 }
 
-Json split(const char* pattern) {
-  return Json::object({{"type", "Split"},
-                       {"pattern", Json::object({{"Regex", pattern}})},
-                       {"behavior", "Isolated"},
-                       {"invert", false}});
-}
-
-Json byte_level(bool use_regex) {
-  return Json::object({{"type", "ByteLevel"},
-                       {"add_prefix_space", false},
-                       {"trim_offsets", true},
-                       {"use_regex", use_regex}});
-}
-
 Json pre_tokenizer_json(const PreTokenizer& pre) {
   Json steps = Json::array();
-  for (const char* pattern : pre.patterns) steps.push_back(split(pattern));
+  for (const char* pattern : pre.patterns) steps.push_back(split_json(pattern));
   if (pre.single_digits) {
     steps.push_back(Json::object({{"type", "Digits"}, {"individual_digits", true}}));
   }
-  steps.push_back(byte_level(pre.gpt2_pattern));
+  steps.push_back(byte_level_json(pre.gpt2_pattern));
   return Json::object({{"type", "Sequence"}, {"pretokenizers", std::move(steps)}});
-}
-
-// Adds the tokens around a text: `before` and `after` are ids, or nothing.
-Json template_processing(const std::vector<std::string_view>& tokens,
-                         std::optional<uint64_t> before, std::optional<uint64_t> after) {
-  Json special = Json::object();
-  const auto piece = [&](std::optional<uint64_t> id, Json& list) {
-    if (!id) return;
-    const std::string token(tokens[*id]);
-    list.push_back(Json::object({{"SpecialToken", Json::object({{"id", token}, {"type_id", 0}})}}));
-    special[token] = Json::object({{"id", token},
-                                   {"ids", Json(Json::Array{Json(*id)})},
-                                   {"tokens", Json(Json::Array{Json(token)})}});
-  };
-  const auto sequence = [&](std::initializer_list<const char*> names) {
-    Json list = Json::array();
-    for (const char* name : names) {
-      const int type = name[0] - 'A';
-      piece(before, list);
-      list.push_back(Json::object({{"Sequence", Json::object({{"id", name}, {"type_id", type}})}}));
-      piece(after, list);
-    }
-    return list;
-  };
-  Json single = sequence({"A"});
-  Json pair = sequence({"A", "B"});
-  return Json::object({{"type", "TemplateProcessing"},
-                       {"single", std::move(single)},
-                       {"pair", std::move(pair)},
-                       {"special_tokens", std::move(special)}});
 }
 
 class Reader {
@@ -119,16 +109,25 @@ class Reader {
   GgufTokenizer read() {
     if (!file_.find("tokenizer.ggml.model")) return {};
     const std::string_view model = *file_.string("tokenizer.ggml.model");
-    if (model != "gpt2") {
-      throw Error(
-          ErrorCode::kUnsupported,
-          fmt::format("{}: tokenizer '{}' is not supported; expected 'gpt2' (byte-level BPE)",
-                      file_.what("tokenizer.ggml.model"), model));
+    if (model == "gpt2") {
+      const PreTokenizer& pre = find_pre_tokenizer(file_, result_.notes);
+      read_tokens();
+      read_special_tokens({});
+      build_byte_level(pre);
+    } else if (model == "llama") {
+      read_tokens();
+      read_special_tokens({.bos = 1, .eos = 2, .unknown = 0});
+      build_sentencepiece_bpe();
+    } else if (model == "t5") {
+      read_tokens();
+      read_special_tokens({.eos = 1, .unknown = 2, .padding = 0});
+      build_unigram();
+    } else {
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("{}: tokenizer '{}' is not supported; expected 'gpt2' (byte-level "
+                              "BPE), 'llama' (SentencePiece BPE) or 't5' (unigram)",
+                              file_.what("tokenizer.ggml.model"), model));
     }
-    const PreTokenizer& pre = find_pre_tokenizer(file_, result_.notes);
-    read_tokens();
-    read_special_tokens();
-    build(pre);
     return std::move(result_);
   }
 
@@ -155,17 +154,24 @@ class Reader {
     }
   }
 
-  std::optional<uint64_t> token_id(const char* key) const {
+  // What holds when a file does not say it.
+  struct Defaults {
+    std::optional<uint64_t> bos = {}, eos = {}, unknown = {}, padding = {};
+  };
+
+  std::optional<uint64_t> token_id(const char* key, std::optional<uint64_t> otherwise = {}) const {
     const auto id = file_.unsigned_integer(key);
-    if (id && *id >= tokens_.size()) {
+    if (!id) return otherwise && *otherwise < tokens_.size() ? otherwise : std::nullopt;
+    if (*id >= tokens_.size()) {
       fail(key, fmt::format("expected a token below {}, found {}", tokens_.size(), *id));
     }
     return id;
   }
 
-  void read_special_tokens() {
-    bos_ = token_id("tokenizer.ggml.bos_token_id");
-    eos_ = token_id("tokenizer.ggml.eos_token_id");
+  void read_special_tokens(const Defaults& defaults) {
+    bos_ = token_id("tokenizer.ggml.bos_token_id", defaults.bos);
+    eos_ = token_id("tokenizer.ggml.eos_token_id", defaults.eos);
+    unknown_ = token_id("tokenizer.ggml.unknown_token_id", defaults.unknown);
     Json& special = result_.special_tokens;
     special = Json::object();
     if (bos_) special["bos"] = *bos_;
@@ -176,35 +182,43 @@ class Reader {
       if (id && std::find(eos.begin(), eos.end(), Json(*id)) == eos.end()) eos.push_back(Json(*id));
     }
     if (!eos.empty()) special["eos"] = Json(std::move(eos));
-    if (const auto pad = token_id("tokenizer.ggml.padding_token_id")) special["pad"] = *pad;
-    if (const auto unk = token_id("tokenizer.ggml.unknown_token_id")) special["unk"] = *unk;
+    if (const auto pad = token_id("tokenizer.ggml.padding_token_id", defaults.padding)) {
+      special["pad"] = *pad;
+    }
+    if (unknown_) special["unk"] = *unknown_;
   }
 
   // A token written around every text, when the key says so.
-  std::optional<uint64_t> added(const char* key, bool otherwise, std::optional<uint64_t> id,
-                                const char* id_key) const {
+  std::optional<TokenAround> around(const char* key, bool otherwise, std::optional<uint64_t> id,
+                                    const char* id_key) const {
     if (!file_.boolean(key).value_or(otherwise)) return std::nullopt;
     if (!id) fail(key, fmt::format("expected a token to add in '{}', found none", id_key));
-    return id;
+    return TokenAround{*id, std::string(tokens_[*id])};
+  }
+
+  Json post_processor(bool add_bos, bool add_eos) const {
+    return template_processing_json(
+        around("tokenizer.ggml.add_bos_token", add_bos, bos_, "tokenizer.ggml.bos_token_id"),
+        around("tokenizer.ggml.add_eos_token", add_eos, eos_, "tokenizer.ggml.eos_token_id"));
+  }
+
+  int32_t type_of(size_t id) const {
+    if (types_.empty()) return 1;
+    if (types_[id] < 0 || types_[id] > kLastTokenType) {
+      fail("tokenizer.ggml.token_type",
+           fmt::format("expected types of 0 to {}, found {} for token {}", int{kLastTokenType},
+                       types_[id], id));
+    }
+    return types_[id];
   }
 
   Json added_tokens() const {
     Json added = Json::array();
     for (size_t id = 0; id < types_.size(); ++id) {
-      if (types_[id] < 0 || types_[id] > kLastTokenType) {
-        fail("tokenizer.ggml.token_type",
-             fmt::format("expected types of 0 to {}, found {} for token {}", int{kLastTokenType},
-                         types_[id], id));
-      }
-      if (types_[id] != kControl && types_[id] != kUserDefined) continue;
+      const int32_t type = type_of(id);
+      if (type != kControl && type != kUserDefined) continue;
       if (tokens_[id].empty()) continue;  // matches nothing
-      added.push_back(Json::object({{"id", uint64_t{id}},
-                                    {"content", tokens_[id]},
-                                    {"single_word", false},
-                                    {"lstrip", false},
-                                    {"rstrip", false},
-                                    {"normalized", false},
-                                    {"special", types_[id] == kControl}}));
+      added.push_back(added_token_json(id, tokens_[id], false, type == kControl));
     }
     return added;
   }
@@ -240,13 +254,9 @@ class Reader {
     return model;
   }
 
-  void build(const PreTokenizer& pre) {
-    const auto before =
-        added("tokenizer.ggml.add_bos_token", pre.add_bos, bos_, "tokenizer.ggml.bos_token_id");
-    const auto after =
-        added("tokenizer.ggml.add_eos_token", false, eos_, "tokenizer.ggml.eos_token_id");
+  void build_byte_level(const PreTokenizer& pre) {
     Json normalizer = pre.nfc ? Json::object({{"type", "NFC"}}) : Json();
-    Json post = before || after ? template_processing(tokens_, before, after) : Json();
+    Json post = post_processor(pre.add_bos, false);
     result_.tokenizer_json = Json::object({{"version", "1.0"},
                                            {"truncation", nullptr},
                                            {"padding", nullptr},
@@ -254,8 +264,61 @@ class Reader {
                                            {"normalizer", std::move(normalizer)},
                                            {"pre_tokenizer", pre_tokenizer_json(pre)},
                                            {"post_processor", std::move(post)},
-                                           {"decoder", byte_level(true)}});
+                                           {"decoder", byte_level_json(true)}});
     result_.tokenizer_json["model"] = model(pre);
+  }
+
+  SentencePieceVocabulary vocabulary(bool is_unigram) const {
+    SentencePieceVocabulary vocabulary{.byte_fallback = false, .is_unigram = is_unigram};
+    const auto scores = file_.float32s("tokenizer.ggml.scores");
+    if (!scores || scores->size() != tokens_.size()) {
+      fail("tokenizer.ggml.scores",
+           fmt::format("expected {} elements, one for each token, found {}", tokens_.size(),
+                       scores ? scores->size() : 0));
+    }
+    for (size_t id = 0; id < tokens_.size(); ++id) {
+      if (!std::isfinite((*scores)[id])) {
+        fail("tokenizer.ggml.scores",
+             fmt::format("expected a number for token {}, found {}", id, (*scores)[id]));
+      }
+      // Type 0 is that of a token nothing is said of.
+      const auto type = static_cast<PieceType>(std::max(1, type_of(id)));
+      vocabulary.byte_fallback |= type == PieceType::kByte;
+      vocabulary.pieces.push_back({tokens_[id], (*scores)[id], type});
+    }
+    if (!unknown_) fail("tokenizer.ggml.unknown_token_id", "expected a token, found none");
+    vocabulary.unknown = *unknown_;
+    vocabulary.pieces[*unknown_].type = PieceType::kUnknown;
+    return vocabulary;
+  }
+
+  // Every part of a text between control and user-defined tokens begins with a space.
+  void build_sentencepiece_bpe() {
+    const bool adds_space = file_.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
+    build_pieces(vocabulary(false), mark_spaces_json(adds_space), int64_t{adds_space},
+                 post_processor(true, false));
+  }
+
+  void build_unigram() {
+    const bool adds_space = file_.boolean("tokenizer.ggml.add_space_prefix").value_or(false);
+    const bool removes_extra =
+        file_.boolean("tokenizer.ggml.remove_extra_whitespaces").value_or(false);
+    const Bytes charsmap =
+        file_.byte_array("tokenizer.ggml.precompiled_charsmap").value_or(Bytes());
+    build_pieces(vocabulary(true),
+                 sentencepiece_normalizer(adds_space, removes_extra, as_text(charsmap)),
+                 removes_extra ? kAllSpaces : int64_t{adds_space}, post_processor(false, true));
+  }
+
+  void build_pieces(const SentencePieceVocabulary& vocabulary, Json normalizer,
+                    int64_t stripped_spaces, Json post) {
+    result_.tokenizer_json = Json::object({{"version", "1.0"},
+                                           {"pre_tokenizer", nullptr},
+                                           {"added_tokens", sentencepiece_added_tokens(vocabulary)},
+                                           {"normalizer", std::move(normalizer)},
+                                           {"post_processor", std::move(post)},
+                                           {"decoder", sentencepiece_decoder(stripped_spaces)}});
+    result_.tokenizer_json["model"] = sentencepiece_model_json(vocabulary);
   }
 
   [[noreturn]] void fail(std::string_view key, const std::string& reason) const {
@@ -267,6 +330,7 @@ class Reader {
   std::vector<int32_t> types_;
   std::optional<uint64_t> bos_;
   std::optional<uint64_t> eos_;
+  std::optional<uint64_t> unknown_;
   GgufTokenizer result_;
 };
 

@@ -17,6 +17,8 @@ constexpr uint64_t kMaxTextBytes = 256
 constexpr const char* kTexts[] = {"config.json",         "generation_config.json",
                                   "tokenizer.json",      "tokenizer_config.json",
                                   "chat_template.jinja", "model.safetensors.index.json"};
+// What stands in for tokenizer.json.
+constexpr const char* kSentencePieceFiles[] = {"tokenizer.model", "added_tokens.json"};
 
 struct ForeignFile {
   const char* prefix;
@@ -117,10 +119,13 @@ HfFolder read_hf_folder(const std::string& path, const std::string& advice) {
     folder.shards.back().name = name;
   }
   if (!folder.texts.contains("tokenizer.json")) {
-    folder.notes.push_back(
-        exists("tokenizer.model")
-            ? "no tokenizer.json: tokenizer.model alone (SentencePiece) is not read"
-            : "no tokenizer.json: the folder has no tokenizer");
+    for (const char* name : kSentencePieceFiles) {
+      if (exists(name)) folder.texts[name] = read_text_file(root / name, kMaxTextBytes);
+    }
+    if (!folder.texts.contains("tokenizer.model")) {
+      folder.notes.push_back(
+          "no tokenizer.json and no tokenizer.model: the folder has no tokenizer");
+    }
   }
   return folder;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <optional>
 
+#include "formats/hf_sentencepiece.h"
 #include "formats/invalid.h"
 #include "lib/base/utf8.h"
 
@@ -24,6 +25,9 @@ class TokensReader {
     result_.tokenizer_json = parse("tokenizer.json");
     generation_config_ = parse("generation_config.json");
     tokenizer_config_ = parse("tokenizer_config.json");
+    if (result_.tokenizer_json.is_null() && texts_.contains("tokenizer.model")) {
+      result_.tokenizer_json = read_hf_sentencepiece(texts_, tokenizer_config_, folder_);
+    }
     check_token_ids();
     read_special_tokens();
     read_generation();
@@ -53,9 +57,13 @@ class TokensReader {
 
   void check_token_ids() const {
     const Json& tokenizer = result_.tokenizer_json;
-    const std::string file = what("tokenizer.json");
-    if (tokenizer["model"]["vocab"].is_object()) {
-      for (const auto& [token, id] : tokenizer["model"]["vocab"].as_object()) check_id(id, file);
+    const std::string file =
+        what(texts_.contains("tokenizer.json") ? "tokenizer.json" : "tokenizer.model");
+    const Json& vocabulary = tokenizer["model"]["vocab"];
+    if (vocabulary.is_object()) {
+      for (const auto& [token, id] : vocabulary.as_object()) check_id(id, file);
+    } else if (vocabulary.is_array() && !vocabulary.as_array().empty()) {
+      check_id(Json(vocabulary.as_array().size() - 1), file);
     }
     if (tokenizer["added_tokens"].is_null()) return;
     for (const Json& token : tokenizer["added_tokens"].as_array(file + ": added_tokens")) {
@@ -69,7 +77,15 @@ class TokensReader {
         if (token["content"] == Json(content)) return token["id"].as_integer();
       }
     }
-    const Json* id = result_.tokenizer_json["model"]["vocab"].find(content);
+    const Json& vocabulary = result_.tokenizer_json["model"]["vocab"];
+    if (vocabulary.is_array()) {
+      const Json::Array& pieces = vocabulary.as_array();
+      for (size_t id = 0; id < pieces.size(); ++id) {
+        const bool is_pair = pieces[id].is_array() && !pieces[id].as_array().empty();
+        if (is_pair && pieces[id].as_array()[0] == Json(content)) return static_cast<int64_t>(id);
+      }
+    }
+    const Json* id = vocabulary.find(content);
     return id ? std::optional(id->as_integer()) : std::nullopt;
   }
 

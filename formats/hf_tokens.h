@@ -11,7 +11,7 @@
 namespace mica {
 
 struct HfTokens {
-  Json tokenizer_json;  // null without tokenizer.json
+  Json tokenizer_json;  // from tokenizer.json, or else tokenizer.model; null without either
   Json special_tokens;  // {"bos": id, "eos": [ids], "pad": id, "unk": id}
   Json generation;
   std::string chat_template;

@@ -53,7 +53,8 @@ AddedTokenMatcher::AddedTokenMatcher(const ImageView& image, image::Section list
       list_(list),
       count_(image.added_count(list)),
       first_bytes_(list == image::Section::kAddedRaw ? image.header().added_first_raw
-                                                     : image.header().added_first_normalized) {}
+                                                     : image.header().added_first_normalized),
+      in_plain_text_((image.header().model_flags & image::kPlainTextTokens) != 0) {}
 
 void AddedTokenMatcher::split(std::string_view text, std::span<const TextSpan> plain,
                               FunctionRef<void(TextSpan)> on_text,
@@ -86,12 +87,11 @@ std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::find(
   if (count_ == 0) return std::nullopt;
   for (size_t position = from; position < text.size(); ++position) {
     while (!plain.empty() && plain.front().end <= position) plain = plain.subspan(1);
-    if (!plain.empty() && plain.front().begin <= position) {
+    if (!plain.empty() && plain.front().begin <= position && !in_plain_text_) {
       position = plain.front().end - 1;
       continue;
     }
-    const uint8_t byte = static_cast<uint8_t>(text[position]);
-    if (!(first_bytes_[byte >> 3] >> (byte & 7) & 1)) continue;
+    if (!may_begin_with(text[position])) continue;
     if (!is_boundary(text, position)) continue;  // a damaged image's token may begin with any byte
     const size_t limit = plain.empty() ? text.size() : std::min(plain.front().begin, text.size());
     if (const std::optional<Match> match = longest_at(text, position, limit)) return match;
@@ -99,7 +99,14 @@ std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::find(
   return std::nullopt;
 }
 
+size_t AddedTokenMatcher::length_at(std::string_view text, size_t begin) const {
+  if (count_ == 0 || !may_begin_with(text[begin])) return 0;
+  const std::optional<Match> match = longest_at(text, begin, text.size());
+  return match ? match->span.end - begin : 0;
+}
+
 // The entries are sorted: those that begin with the bytes read so far are a range that narrows.
+// Behind `limit` only tokens that plain text may hold can end.
 std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::longest_at(std::string_view text,
                                                                       size_t begin,
                                                                       size_t limit) const {
@@ -108,10 +115,12 @@ std::optional<AddedTokenMatcher::Match> AddedTokenMatcher::longest_at(std::strin
   for (size_t depth = 0; low < high; ++depth) {
     const AddedToken first = image_.added(list_, low);
     if (depth > 0 && first.text.size() == depth) {
-      if (is_boundary(text, begin + depth)) best = Match{{begin, begin + depth}, first};
+      if (is_boundary(text, begin + depth) && is_match(first, begin + depth, limit)) {
+        best = Match{{begin, begin + depth}, first};
+      }
       ++low;
     }
-    if (begin + depth == limit) break;
+    if (begin + depth == text.size() || (begin + depth >= limit && !in_plain_text_)) break;
     const int byte = static_cast<uint8_t>(text[begin + depth]);
     low = partition(low, high, depth, byte);
     high = partition(low, high, depth, byte + 1);

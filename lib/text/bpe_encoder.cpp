@@ -2,80 +2,30 @@
 
 #include <algorithm>
 #include <functional>
-#include <xxhash.h>
+
+#include "lib/base/utf8.h"
 
 namespace mica {
 namespace {
 
 // Up to this many symbols a scan for the least rank beats the heap.
 constexpr size_t kShortSymbols = 32;
-// Pieces are words; longer ones are seldom seen twice.
-constexpr size_t kLongestRemembered = 64;
-constexpr size_t kMostRemembered = 1 << 17;
-constexpr size_t kFirstTable = 256;
 
 constexpr uint32_t kEnd = image::kNone;   // no neighbour
 constexpr uint32_t kGone = image::kNone;  // merged into its left neighbour
 
 }  // namespace
 
-void BpeEncoder::encode(std::string_view piece, std::vector<int32_t>& ids) {
-  if (piece.size() > kLongestRemembered) return tokenize(piece, ids);
-  if (table_.empty()) table_.resize(kFirstTable);
-  const uint64_t hash = XXH3_64bits(piece.data(), piece.size());
-  const Remembered& known = slot_for(hash, piece);
-  if (known.key_bytes > 0) {
-    const auto first = remembered_ids_.begin() + known.ids_offset;
-    ids.insert(ids.end(), first, first + known.ids_count);
-    return;
-  }
-  const size_t before = ids.size();
-  tokenize(piece, ids);
-  remember(hash, piece, std::span(ids).subspan(before));
-}
-
-// The slot that holds the piece, or the free one where it belongs. At least half of the table is
-// free.
-BpeEncoder::Remembered& BpeEncoder::slot_for(uint64_t hash, std::string_view piece) {
-  const size_t mask = table_.size() - 1;
-  for (size_t slot = hash & mask;; slot = (slot + 1) & mask) {
-    Remembered& entry = table_[slot];
-    if (entry.key_bytes == 0) return entry;
-    if (entry.hash == hash &&
-        std::string_view(keys_).substr(entry.key_offset, entry.key_bytes) == piece) {
-      return entry;
-    }
-  }
-}
-
-void BpeEncoder::remember(uint64_t hash, std::string_view piece, std::span<const int32_t> ids) {
-  if (remembered_count_ == kMostRemembered) return;
-  if (++remembered_count_ > table_.size() / 2) grow();
-  slot_for(hash, piece) = {
-      hash, static_cast<uint32_t>(keys_.size()), static_cast<uint32_t>(piece.size()),
-      static_cast<uint32_t>(remembered_ids_.size()), static_cast<uint32_t>(ids.size())};
-  keys_.append(piece);
-  remembered_ids_.insert(remembered_ids_.end(), ids.begin(), ids.end());
-}
-
-void BpeEncoder::grow() {
-  std::vector<Remembered> old(table_.size() * 4);
-  old.swap(table_);
-  const size_t mask = table_.size() - 1;
-  for (const Remembered& entry : old) {
-    if (entry.key_bytes == 0) continue;
-    size_t slot = entry.hash & mask;
-    while (table_[slot].key_bytes > 0) slot = (slot + 1) & mask;
-    table_[slot] = entry;
-  }
-}
-
 void BpeEncoder::tokenize(std::string_view piece, std::vector<int32_t>& ids) {
   if (image_.header().model_flags & image::kIgnoreMerges) {
-    const uint32_t whole = image_.find(piece, image::kInModel | image::kVerbatim, image::kInModel);
+    const uint32_t whole = image_.find(piece, image::kInModel | image::kVerbatim, own_tokens());
     if (whole != image::kNone) return ids.push_back(static_cast<int32_t>(whole));
   }
-  load_symbols(piece);
+  word_.clear();
+  if (by_bytes_)
+    load_bytes(piece);
+  else
+    load_characters(piece);
   if (word_.size() <= kShortSymbols)
     merge_short();
   else
@@ -83,9 +33,8 @@ void BpeEncoder::tokenize(std::string_view piece, std::vector<int32_t>& ids) {
   ids.insert(ids.end(), word_.begin(), word_.end());
 }
 
-void BpeEncoder::load_symbols(std::string_view piece) {
+void BpeEncoder::load_bytes(std::string_view piece) {
   const image::Header& header = image_.header();
-  word_.clear();
   bool after_unknown = false;
   for (const char byte : piece) {
     const uint32_t id = header.byte_tokens[static_cast<uint8_t>(byte)];
@@ -99,6 +48,34 @@ void BpeEncoder::load_symbols(std::string_view piece) {
     if (!fused) word_.push_back(header.unknown_token);
     after_unknown = true;
   }
+}
+
+// The unknown token of a character is put down when the next one is known or unknown too: as in
+// tokenizers, byte tokens get ahead of it.
+void BpeEncoder::load_characters(std::string_view piece) {
+  const image::Header& header = image_.header();
+  bool unknown_waits = false;
+  for (size_t at = 0; at < piece.size();) {
+    const auto bytes = static_cast<size_t>(std::max(1, decode_utf8(piece, at).bytes));
+    const std::string_view character = piece.substr(at, bytes);
+    at += bytes;
+    const uint32_t id = find_character(character);
+    if (id == image::kNone && append_byte_tokens(character, word_)) continue;
+    if (id == image::kNone && header.unknown_token == image::kNone) continue;
+    const bool fused = id == image::kNone && header.model_flags & image::kFuseUnknown;
+    if (unknown_waits && !fused) word_.push_back(header.unknown_token);
+    unknown_waits = id == image::kNone;
+    if (!unknown_waits) word_.push_back(id);
+  }
+  if (unknown_waits) word_.push_back(header.unknown_token);
+}
+
+uint32_t BpeEncoder::find_character(std::string_view character) {
+  const auto find = [&] { return image_.find(character, image::kInModel, image::kInModel); };
+  if (character.size() > 1) return find();
+  uint32_t& known = ascii_[static_cast<uint8_t>(character[0]) % ascii_.size()];
+  if (known == kNotLookedUp) known = find();
+  return known;
 }
 
 void BpeEncoder::merge_short() {

@@ -1,35 +1,23 @@
-// Byte-level byte pair encoding of single pieces, with a cache of the pieces seen before.
-//
-// One thread's working memory: make one for each call of encode. The image must outlive it.
+// Byte pair encoding of single pieces, from bytes or from characters.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <span>
-#include <string>
 #include <string_view>
 #include <vector>
 
-#include "lib/text/image_view.h"
+#include "lib/text/piece_encoder.h"
 
 namespace mica {
 
-class BpeEncoder {
+class BpeEncoder final : public PieceEncoder {
  public:
-  explicit BpeEncoder(const ImageView& image) : image_(image) {}
-
-  // Appends the tokens of `piece`, not empty, less than 2 GiB.
-  void encode(std::string_view piece, std::vector<int32_t>& ids);
+  explicit BpeEncoder(const ImageView& image)
+      : PieceEncoder(image), by_bytes_(image.model() == image::ModelKind::kByteLevelBpe) {
+    ascii_.fill(kNotLookedUp);
+  }
 
  private:
-  struct Remembered {
-    uint64_t hash = 0;
-    uint32_t key_offset = 0, key_bytes = 0;  // in keys_; no bytes: free
-    uint32_t ids_offset = 0, ids_count = 0;  // in remembered_ids_
-  };
-  Remembered& slot_for(uint64_t hash, std::string_view piece);
-  void remember(uint64_t hash, std::string_view piece, std::span<const int32_t> ids);
-  void grow();
-
   struct Symbol {
     uint32_t id;
     uint32_t previous, next;  // positions in symbols_
@@ -39,22 +27,26 @@ class BpeEncoder {
     uint32_t left, right, id;
     bool operator>(const Candidate& other) const { return order > other.order; }
   };
-  void tokenize(std::string_view piece, std::vector<int32_t>& ids);
-  void load_symbols(std::string_view piece);
+  static constexpr uint32_t kNotLookedUp = image::kNone - 1;
+
+  void tokenize(std::string_view piece, std::vector<int32_t>& ids) override;
+  void load_bytes(std::string_view piece);
+  void load_characters(std::string_view piece);
+  uint32_t find_character(std::string_view character);
+  // Flags of the model's tokens that are spelled as the text is.
+  uint8_t own_tokens() const {
+    return by_bytes_ ? image::kInModel : image::kInModel | image::kVerbatim;
+  }
   void merge_short();
   void merge_long();
   void add_candidate(uint32_t position, uint32_t next);
 
-  const ImageView& image_;
-  std::vector<uint32_t> word_;  // tokens of the piece in work
+  bool by_bytes_;
+  std::array<uint32_t, 128> ascii_;  // tokens of single characters, as they are looked up
+  std::vector<uint32_t> word_;       // tokens of the piece in work
   std::vector<MergeResult> pairs_;
   std::vector<Symbol> symbols_;
   std::vector<Candidate> candidates_;
-
-  std::vector<Remembered> table_;
-  size_t remembered_count_ = 0;
-  std::string keys_;
-  std::vector<int32_t> remembered_ids_;
 };
 
 }  // namespace mica

@@ -1,6 +1,7 @@
 #include "lib/text/byte_chars.h"
 
 #include <array>
+#include <charconv>
 #include <cstdint>
 
 #include "lib/base/utf8.h"
@@ -49,6 +50,14 @@ std::optional<std::string> unspell_bytes(std::string_view spelling) {
     offset += static_cast<size_t>(point.bytes);
   }
   return bytes;
+}
+
+std::optional<uint8_t> byte_of_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return std::nullopt;
+  uint8_t byte = 0;
+  const auto [end, error] = std::from_chars(&token[3], &token[5], byte, 16);
+  if (error != std::errc() || end != &token[5]) return std::nullopt;
+  return byte;
 }
 
 }  // namespace mica

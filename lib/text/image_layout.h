@@ -14,18 +14,23 @@ namespace mica::image {
 static_assert(std::endian::native == std::endian::little, "the image is read without conversion");
 
 constexpr char kMagic[8] = {'M', 'I', 'C', 'A', 'T', 'O', 'K', '\n'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 1;           // of images that need no tail
+constexpr uint32_t kVersionWithTail = 2;   // a Tail stands behind the header
 constexpr uint32_t kNone = 0xffffffff;     // no token
 constexpr uint32_t kMaxTokens = 1u << 28;  // ids fit TokenId, and tables 32-bit offsets
 constexpr uint32_t kMaxProbes = 1024;      // longest walk in a hash table
 constexpr uint32_t kMaxComponents = 64;    // normalizers, splits and decoders together
 constexpr uint32_t kMaxAffixTokens = 64;   // what a post-processor adds on one side
 
-enum class ModelKind : uint32_t { kByteLevelBpe = 1 };
+// The last two need the tail.
+enum class ModelKind : uint32_t { kByteLevelBpe = 1, kBpe = 2, kUnigram = 3 };
 
 enum ModelFlag : uint32_t {
-  kIgnoreMerges = 1,  // a piece that is a token of the model is that token
-  kFuseUnknown = 2,   // neighbouring bytes without a token become one unknown token
+  kIgnoreMerges = 1,       // a piece that is a token of the model is that token
+  kFuseUnknown = 2,        // neighbouring bytes without a token become one unknown token
+  kSentencePieceSums = 4,  // unigram: scores are summed in single precision, unknown runs are not
+                           // looked up as a whole
+  kPlainTextTokens = 8,    // some added token has kInPlainText
 };
 
 enum TokenFlag : uint8_t {
@@ -36,15 +41,35 @@ enum TokenFlag : uint8_t {
   kVerbatim = 16,  // spelled as its bytes; otherwise each byte is spelled as GPT-2's character
 };
 
-enum AddedFlag : uint32_t { kSingleWord = 1, kStripLeft = 2, kStripRight = 4 };
+enum AddedFlag : uint32_t {
+  kSingleWord = 1,
+  kStripLeft = 2,
+  kStripRight = 4,
+  kInPlainText = 8,  // nothing but white space: matched in plain spans too
+};
 
 enum class ComponentKind : uint32_t {
-  kNfc = 1,           // normalizers: 1..15
-  kSplitRegex = 16,   // pre-tokenizers: 16..63; text is the pattern
-  kSplitString = 17,  // text is the string
+  kNfc = 1,            // normalizers: 1..15
+  kPrepend = 2,        // text: what is put before
+  kReplaceString = 3,  // text: pattern_bytes of the string, then what replaces it
+  kReplaceRegex = 4,   // the same with a pattern
+  kStrip = 5,
+  kPrecompiled = 6,    // text: a precompiled charsmap, as tokenizers applies it
+  kSentencePiece = 7,  // text: a precompiled charsmap or nothing, as SentencePiece applies it
+  kSplitRegex = 16,    // pre-tokenizers: 16..63; text is the pattern
+  kSplitString = 17,   // text is the string
   kDigits = 18,
   kByteLevelSplit = 19,
+  kMetaspaceSplit = 20,  // text: the character for a space
+  kWordSplit = 21,       // words and runs of other characters; white space is left out
+  kWhiteSpaceSplit = 22,
+  kPunctuation = 23,
+  kBeforeRuns = 24,       // cuts before each run of the character that is the text
   kByteLevelDecode = 64,  // decoders: 64..
+  kReplaceDecode = 65,    // text as in kReplaceString, in each token
+  kMetaspaceDecode = 66,  // text: the character that becomes a space
+  kByteFallbackDecode = 67,
+  kStripDecode = 68,  // text: a character that is left out at the beginning; flags: how often
 };
 
 enum class SplitBehavior : uint32_t {
@@ -57,8 +82,13 @@ enum class SplitBehavior : uint32_t {
 
 enum ComponentFlag : uint32_t {
   kInvert = 1,          // split: what does not match is the delimiter
-  kAddPrefixSpace = 2,  // byte-level split: a piece begins with a space
-  kUseRegex = 4,        // byte-level split: GPT-2's pattern
+  kAddPrefixSpace = 2,  // byte-level and metaspace split, SentencePiece: a piece begins with a
+                        // space; metaspace decoder: the first token's is left out
+  kAtStartOnly = 4,     // metaspace split: only where the text begins
+  kCut = 8,             // metaspace split: every space begins a piece
+  kTrimLeft = 16,       // strip
+  kTrimRight = 32,
+  kRemoveExtraSpaces = 64,  // SentencePiece
 };
 
 enum class Section : uint32_t {
@@ -73,9 +103,13 @@ enum class Section : uint32_t {
   kText,             // spellings of added entries, patterns of components
   kPrefix,           // u32[] token ids that the post-processor puts first
   kSuffix,           // u32[] token ids that the post-processor puts last
+  kTrie,             // u32[] double array of what the unigram model matches, see double_array.h
+  kScores,           // f64[token_count] of the unigram model
   kCount,
 };
 constexpr uint32_t kSections = static_cast<uint32_t>(Section::kCount);
+constexpr uint32_t kTailSections = 2;  // the last ones
+constexpr uint32_t kHeaderSections = kSections - kTailSections;
 
 struct SectionRange {
   uint64_t offset;  // from the image's first byte, a multiple of 8
@@ -83,22 +117,29 @@ struct SectionRange {
 };
 
 struct Header {
-  char magic[8];                       //    0
-  uint32_t version;                    //    8
-  uint32_t header_bytes;               //   12
-  uint64_t image_bytes;                //   16
-  uint32_t model;                      //   24  ModelKind
-  uint32_t model_flags;                //   28  ModelFlag
-  uint32_t token_count;                //   32  greatest id + 1
-  uint32_t unknown_token;              //   36  id or kNone
-  uint32_t probe_limit;                //   40  slots to look at before a key is not there
-  uint32_t zero;                       //   44
-  SectionRange sections[kSections];    //   48  11 * 16
+  char magic[8];                           //    0
+  uint32_t version;                        //    8
+  uint32_t header_bytes;                   //   12
+  uint64_t image_bytes;                    //   16
+  uint32_t model;                          //   24  ModelKind
+  uint32_t model_flags;                    //   28  ModelFlag
+  uint32_t token_count;                    //   32  greatest id + 1
+  uint32_t unknown_token;                  //   36  id or kNone
+  uint32_t probe_limit;                    //   40  slots to look at before a key is not there
+  uint32_t zero;                           //   44
+  SectionRange sections[kHeaderSections];  //   48  11 * 16
   uint8_t added_first_raw[32];         //  224  bit b: some entry of kAddedRaw begins with byte b
   uint8_t added_first_normalized[32];  //  256
   uint32_t byte_tokens[256];           //  288  the token of each single byte, or kNone
 };
 static_assert(sizeof(Header) == 48 + 11 * 16 + 2 * 32 + 256 * 4);
+
+// Behind the header of version 2.
+struct Tail {
+  SectionRange sections[kTailSections];  // 1312  2 * 16
+  double unknown_score;  // 1344  of a character that no token of the unigram model is
+};
+static_assert(sizeof(Tail) == 2 * 16 + 8);
 
 struct SpellingSlot {
   uint32_t tag;  // low half of the hash
@@ -121,10 +162,10 @@ struct AddedEntry {
 static_assert(sizeof(AddedEntry) == 16);
 
 struct Component {
-  uint32_t kind;      // ComponentKind
-  uint32_t behavior;  // SplitBehavior
-  uint32_t flags;     // ComponentFlag
-  uint32_t zero;
+  uint32_t kind;                     // ComponentKind
+  uint32_t behavior;                 // SplitBehavior
+  uint32_t flags;                    // ComponentFlag
+  uint32_t pattern_bytes;            // of the text, where a replacement follows
   uint32_t text_offset, text_bytes;  // in kText
 };
 static_assert(sizeof(Component) == 24);

@@ -30,21 +30,32 @@ T element(Bytes table, uint64_t index) {
 
 }  // namespace
 
+void fail_unknown_component(image::ComponentKind kind, std::string_view name) {
+  throw Error(ErrorCode::kUnsupported, fmt::format("{}: tokenizer component {} is not known here",
+                                                   name, static_cast<uint32_t>(kind)));
+}
+
 ImageView::ImageView(Bytes image, std::string_view name)
     : header_(load_at<image::Header>(image, 0, name)), name_(name) {
   check_header();
+  if (header_.version == image::kVersionWithTail) {
+    tail_ = load_at<image::Tail>(image, sizeof(image::Header), name);
+  }
   if (header_.image_bytes != image.size()) {
     fail(fmt::format("the tokenizer image has {} bytes, its header says {}", image.size(),
                      header_.image_bytes));
   }
   for (size_t i = 0; i < image::kSections; ++i) {
-    sections_[i] =
-        checked_slice(image, header_.sections[i].offset, header_.sections[i].bytes, name);
+    sections_[i] = checked_slice(image, range_of(i).offset, range_of(i).bytes, name);
   }
   const uint64_t tokens = header_.token_count;
   if (section(Section::kTokenOffsets).size() != (tokens + 1) * sizeof(uint32_t) ||
       section(Section::kTokenFlags).size() != tokens) {
     fail(fmt::format("the tokenizer's tables are not of {} tokens", tokens));
+  }
+  if (model() == image::ModelKind::kUnigram &&
+      section(Section::kScores).size() != tokens * sizeof(double)) {
+    fail(fmt::format("the tokenizer's scores are not of {} tokens", tokens));
   }
   merge_slots_ = section(Section::kMerges).size() / sizeof(image::MergeSlot);
   spelling_slots_ = section(Section::kSpellings).size() / sizeof(image::SpellingSlot);
@@ -54,12 +65,16 @@ void ImageView::check_header() const {
   if (!std::ranges::equal(header_.magic, image::kMagic)) {
     fail("expected a tokenizer image, found other bytes");
   }
-  if (header_.version != image::kVersion || header_.header_bytes != sizeof(image::Header)) {
+  const bool has_tail = header_.version == image::kVersionWithTail;
+  if ((header_.version != image::kVersion && !has_tail) ||
+      header_.header_bytes != sizeof(image::Header) + (has_tail ? sizeof(image::Tail) : 0)) {
     throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: tokenizer image version {} is not known here, expected {}", name_,
-                            header_.version, image::kVersion));
+                fmt::format("{}: tokenizer image version {} is not known here, expected {} or {}",
+                            name_, header_.version, image::kVersion, image::kVersionWithTail));
   }
-  if (header_.model != static_cast<uint32_t>(image::ModelKind::kByteLevelBpe)) {
+  const auto last = has_tail ? image::ModelKind::kUnigram : image::ModelKind::kByteLevelBpe;
+  if (header_.model < static_cast<uint32_t>(image::ModelKind::kByteLevelBpe) ||
+      header_.model > static_cast<uint32_t>(last)) {
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("{}: tokenizer model {} is not known here", name_, header_.model));
   }
@@ -115,6 +130,10 @@ MergeResult ImageView::find_merge(uint32_t left, uint32_t right) const {
   return {};
 }
 
+double ImageView::score(uint32_t id) const {
+  return element<double>(section(Section::kScores), checked_id(id));
+}
+
 uint64_t ImageView::added_count(Section list) const {
   return section(list).size() / sizeof(image::AddedEntry);
 }
@@ -134,9 +153,11 @@ std::vector<ComponentView> ImageView::components() const {
     const auto component = element<image::Component>(table, i);
     checked_range(component.behavior, 0, static_cast<uint32_t>(image::SplitBehavior::kContiguous),
                   name_ + ": split behavior");
+    checked_range(component.pattern_bytes, 0, component.text_bytes, name_ + ": pattern");
     components.push_back({static_cast<image::ComponentKind>(component.kind),
                           static_cast<image::SplitBehavior>(component.behavior), component.flags,
-                          text(component.text_offset, component.text_bytes)});
+                          text(component.text_offset, component.text_bytes),
+                          component.pattern_bytes});
   }
   return components;
 }

@@ -6,6 +6,7 @@
 #include <utf8proc.h>
 
 #include "lib/base/utf8.h"
+#include "lib/text/text_edit.h"
 #include "lib/text/unicode_facts.h"
 
 namespace mica {
@@ -16,17 +17,12 @@ bool begins_run(char32_t point) {
   return point < 0x300 || (point >= 0x3400 && point <= 0x9fff);
 }
 
-// A part of the text that normalization changed.
-struct ChangedRun {
-  TextSpan before, after;
-};
-
-class Normalizer {
+class Composer {
  public:
-  explicit Normalizer(std::string_view text) : text_(text) {}
+  Composer(std::string_view text, std::vector<TextSpan>& spans) : text_(text), edit_(text, spans) {}
 
-  void run() {
-    size_t copied = 0, start = 0;  // `start`: the last place where a run may begin
+  std::optional<std::string> run() {
+    size_t start = 0;  // the last place where a run may begin
     for (size_t offset = 0; offset < text_.size();) {
       const uint8_t lead = static_cast<uint8_t>(text_[offset]);
       if (lead < 0xcc) {  // below U+0300
@@ -42,22 +38,10 @@ class Normalizer {
       }
       const size_t end = end_of_run(offset);
       normalize_run(text_.substr(start, end - start));
-      if (const std::string_view old = text_.substr(start, end - start); composed_ != old) {
-        out_.append(text_, copied, start - copied);
-        changed_.push_back({{start, end}, {out_.size(), out_.size() + composed_.size()}});
-        out_ += composed_;
-        copied = end;
-      }
+      if (composed_ != text_.substr(start, end - start)) edit_.replace(start, end, composed_);
       start = offset = end;
     }
-    if (!changed_.empty()) out_.append(text_, copied);
-  }
-
-  bool changed() const { return !changed_.empty(); }
-  std::string take() { return std::move(out_); }
-
-  void move(std::vector<TextSpan>& spans) const {
-    for (TextSpan& span : spans) span = {moved(span.begin, false), moved(span.end, true)};
+    return edit_.finish();
   }
 
  private:
@@ -68,16 +52,6 @@ class Normalizer {
       offset += static_cast<size_t>(point.bytes);
     }
     return offset;
-  }
-
-  size_t moved(size_t position, bool is_end) const {
-    const auto after = std::ranges::upper_bound(
-        changed_, position, {}, [](const ChangedRun& run) { return run.before.begin; });
-    if (after == changed_.begin()) return position;
-    const ChangedRun& run = *(after - 1);
-    if (position == run.before.begin) return run.after.begin;
-    if (position < run.before.end) return is_end ? run.after.end : run.after.begin;
-    return run.after.end + (position - run.before.end);
   }
 
   // Leaves the result in composed_.
@@ -133,8 +107,7 @@ class Normalizer {
   }
 
   std::string_view text_;
-  std::string out_;
-  std::vector<ChangedRun> changed_;
+  TextEdit edit_;
   std::vector<utf8proc_int32_t> points_;
   std::string composed_;
 };
@@ -142,11 +115,7 @@ class Normalizer {
 }  // namespace
 
 std::optional<std::string> to_nfc(std::string_view text, std::vector<TextSpan>& spans) {
-  Normalizer normalizer(text);
-  normalizer.run();
-  if (!normalizer.changed()) return std::nullopt;
-  normalizer.move(spans);
-  return normalizer.take();
+  return Composer(text, spans).run();
 }
 
 }  // namespace mica

@@ -1,5 +1,6 @@
 #include "lib/text/pre_tokenizer.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <optional>
 #include <string>
@@ -46,14 +47,15 @@ void string_ranges(std::string_view delimiter, std::string_view piece, RangeSink
   if (written < piece.size()) sink({written, piece.size()}, false);
 }
 
-// Each numeric character is a match of its own.
-void digit_ranges(std::string_view piece, RangeSink sink) {
+// Each character that `is_match` likes is a match of its own.
+template <class Predicate>
+void character_ranges(std::string_view piece, Predicate is_match, RangeSink sink) {
   size_t written = 0;
   for (size_t offset = 0; offset < piece.size();) {
     const uint8_t lead = static_cast<uint8_t>(piece[offset]);
     const CodePoint point = lead < 0x80 ? CodePoint{lead, 1} : decode_utf8(piece, offset);
     const size_t end = offset + static_cast<size_t>(point.bytes > 0 ? point.bytes : 1);
-    if (is_numeric(point.value)) {
+    if (is_match(point.value)) {
       if (written < offset) sink({written, offset}, false);
       sink({offset, end}, true);
       written = end;
@@ -61,6 +63,56 @@ void digit_ranges(std::string_view piece, RangeSink sink) {
     offset = end;
   }
   if (written < piece.size()) sink({written, piece.size()}, false);
+}
+
+// Words and runs of other characters; white space between them is a match.
+void word_ranges(std::string_view piece, RangeSink sink) {
+  enum class Kind { kSpace, kWord, kOther };
+  const auto kind_of = [](char32_t point) {
+    if (is_white_space(point)) return Kind::kSpace;
+    return is_word_character(point) ? Kind::kWord : Kind::kOther;
+  };
+  size_t begin = 0;
+  Kind kind = Kind::kSpace;
+  for (size_t offset = 0; offset < piece.size();) {
+    const CodePoint point = decode_utf8(piece, offset);
+    const Kind next = kind_of(point.value);
+    if (next != kind && begin < offset) {
+      sink({begin, offset}, kind == Kind::kSpace);
+      begin = offset;
+    }
+    kind = next;
+    offset += static_cast<size_t>(point.bytes > 0 ? point.bytes : 1);
+  }
+  if (begin < piece.size()) sink({begin, piece.size()}, kind == Kind::kSpace);
+}
+
+// Cuts before each run of `mark`.
+void run_ranges(std::string_view mark, std::string_view piece, RangeSink sink) {
+  size_t begin = 0;
+  for (size_t at = 0; (at = piece.find(mark, at)) != piece.npos;) {
+    if (begin < at) sink({begin, at}, false);
+    begin = at;
+    while (piece.substr(at).starts_with(mark)) at += mark.size();
+  }
+  if (begin < piece.size()) sink({begin, piece.size()}, false);
+}
+
+// The piece with `mark` for each space, and before it where the step wants that.
+std::string mark_spaces(const ComponentView& step, std::string_view piece, bool at_start) {
+  const std::string_view mark = step.text;
+  std::string marked;
+  marked.reserve(piece.size() + piece.size() / 2);
+  const bool prefix =
+      step.flags & image::kAddPrefixSpace && (at_start || !(step.flags & image::kAtStartOnly));
+  if (prefix && !piece.starts_with(' ') && !piece.starts_with(mark)) marked += mark;
+  for (size_t written = 0; written < piece.size();) {
+    const size_t space = std::min(piece.find(' ', written), piece.size());
+    marked += piece.substr(written, space - written);
+    if (space < piece.size()) marked += mark;
+    written = space + 1;
+  }
+  return marked;
 }
 
 // Joins ranges as the behavior wants it.
@@ -115,10 +167,16 @@ class RangeJoiner {
 }  // namespace
 
 void PreTokenizer::add(const ComponentView& component) {
+  if (component.kind < ComponentKind::kSplitRegex || component.kind > ComponentKind::kBeforeRuns) {
+    fail_unknown_component(component.kind, name_);
+  }
   const bool is_pattern =
       component.kind == ComponentKind::kSplitRegex ||
       (component.kind == ComponentKind::kByteLevelSplit && !component.text.empty());
-  if (component.kind == ComponentKind::kSplitString && component.text.empty()) {
+  const bool is_string = component.kind == ComponentKind::kSplitString ||
+                         component.kind == ComponentKind::kMetaspaceSplit ||
+                         component.kind == ComponentKind::kBeforeRuns;
+  if (is_string && component.text.empty()) {
     throw Error(ErrorCode::kInvalidFile,
                 fmt::format("{}: a split string is empty, expected a character at least", name_));
   }
@@ -142,28 +200,44 @@ void PreTokenizer::check_patterns() const {
 void PreTokenizer::find_ranges(const Step& step, std::string_view piece, MatchScratch& scratch,
                                RangeSink sink) {
   if (step.pattern) return regex_ranges(*step.pattern, piece, scratch, sink);
-  switch (step.component.kind) {
+  const ComponentView& component = step.component;
+  switch (component.kind) {
     case ComponentKind::kSplitString:
-      return string_ranges(step.component.text, piece, sink);
+      return string_ranges(component.text, piece, sink);
     case ComponentKind::kDigits:
-      return digit_ranges(piece, sink);
+      return character_ranges(piece, is_numeric, sink);
+    case ComponentKind::kPunctuation:
+      return character_ranges(piece, is_punctuation, sink);
+    case ComponentKind::kWhiteSpaceSplit:
+      return character_ranges(piece, is_white_space, sink);
+    case ComponentKind::kWordSplit:
+      return word_ranges(piece, sink);
+    case ComponentKind::kBeforeRuns:
+      return run_ranges(component.text, piece, sink);
+    case ComponentKind::kMetaspaceSplit:
+      if (component.flags & image::kCut) return string_ranges(component.text, piece, sink);
+      [[fallthrough]];
     default:
       return sink({0, piece.size()}, false);  // ByteLevel without a pattern
   }
 }
 
-void PreTokenizer::run(size_t index, std::string_view piece, MatchScratch& scratch,
+void PreTokenizer::run(size_t index, std::string_view piece, bool at_start, MatchScratch& scratch,
                        FunctionRef<void(std::string_view)> sink) const {
   if (piece.empty()) return;
   if (index == steps_.size()) return sink(piece);
   const Step& step = steps_[index];
-  std::string prefixed;
-  if (step.component.flags & image::kAddPrefixSpace && piece.front() != ' ') {
-    prefixed.append(" ").append(piece);
-    piece = prefixed;
+  std::string changed;
+  if (step.component.kind == ComponentKind::kMetaspaceSplit) {
+    changed = mark_spaces(step.component, piece, at_start);
+    piece = changed;
+  } else if (step.component.flags & image::kAddPrefixSpace && piece.front() != ' ') {
+    changed.append(" ").append(piece);
+    piece = changed;
   }
   const auto next = [&](TextSpan range) {
-    run(index + 1, piece.substr(range.begin, range.end - range.begin), scratch, sink);
+    run(index + 1, piece.substr(range.begin, range.end - range.begin), at_start && range.begin == 0,
+        scratch, sink);
   };
   const bool invert = step.component.flags & image::kInvert;
   RangeJoiner joiner(step.component.behavior, next);

@@ -19,10 +19,11 @@ class PreTokenizer {
   // Takes the component as the next step. `component.text` must outlive this object.
   void add(const ComponentView& component);
 
-  // Calls `sink` with each piece, in order; a piece is valid during the call only.
-  void split(std::string_view text, MatchScratch& scratch,
+  // Calls `sink` with each piece, in order; a piece is valid during the call only. `at_start`: the
+  // text is the beginning of the whole one.
+  void split(std::string_view text, bool at_start, MatchScratch& scratch,
              FunctionRef<void(std::string_view)> sink) const {
-    run(0, text, scratch, sink);
+    run(0, text, at_start, scratch, sink);
   }
 
   // Compiles every pattern: throws Error(kUnsupported) for one that cannot be run.
@@ -35,7 +36,7 @@ class PreTokenizer {
   };
   using RangeSink = FunctionRef<void(TextSpan, bool)>;
 
-  void run(size_t index, std::string_view piece, MatchScratch& scratch,
+  void run(size_t index, std::string_view piece, bool at_start, MatchScratch& scratch,
            FunctionRef<void(std::string_view)> sink) const;
   static void find_ranges(const Step& step, std::string_view piece, MatchScratch& scratch,
                           RangeSink sink);

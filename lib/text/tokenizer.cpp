@@ -6,9 +6,10 @@
 #include "lib/base/error.h"
 #include "lib/base/utf8.h"
 #include "lib/text/added_tokens.h"
-#include "lib/text/bpe_encoder.h"
 #include "lib/text/byte_chars.h"
-#include "lib/text/nfc.h"
+#include "lib/text/token_decoder.h"
+#include "lib/text/normalizer.h"
+#include "lib/text/piece_encoder.h"
 #include "lib/text/pre_tokenizer.h"
 #include "lib/text/unicode_facts.h"
 
@@ -43,8 +44,9 @@ struct Tokenizer::State {
   ImageView image;
   AddedTokenMatcher added_raw{image, Section::kAddedRaw};
   AddedTokenMatcher added_normalized{image, Section::kAddedNormalized};
+  Normalizer normalizer{image.name(), &added_normalized};
   PreTokenizer pre_tokenizer{image.name()};
-  bool nfc = false;
+  Decoder decoder{image};
   std::vector<TokenId> prefix = image.affix(Section::kPrefix);
   std::vector<TokenId> suffix = image.affix(Section::kSuffix);
 
@@ -54,22 +56,9 @@ struct Tokenizer::State {
   State(const State&) = delete;  // the members refer to `image`
 
   void add(const ComponentView& component) {
-    switch (component.kind) {
-      case ComponentKind::kNfc:
-        nfc = true;
-        return;
-      case ComponentKind::kSplitRegex:
-      case ComponentKind::kSplitString:
-      case ComponentKind::kDigits:
-      case ComponentKind::kByteLevelSplit:
-        pre_tokenizer.add(component);
-        return;
-      case ComponentKind::kByteLevelDecode:
-        return;  // what kTokenBytes holds already
-    }
-    throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: tokenizer component {} is not known here", image.name(),
-                            static_cast<uint32_t>(component.kind)));
+    if (Normalizer::is_step(component.kind)) return normalizer.add(component);
+    if (Decoder::is_step(component.kind)) return decoder.add(component);
+    pre_tokenizer.add(component);
   }
 
   uint32_t checked_id(TokenId id) const {
@@ -78,6 +67,8 @@ struct Tokenizer::State {
     throw Error(ErrorCode::kUsage, fmt::format("{}: token id {} is outside the vocabulary of {}",
                                                image.name(), id, image.token_count()));
   }
+
+  bool is_special(uint32_t id) const { return image.token_flags(id) & image::kSpecial; }
 
   void check_text(std::string_view text) const {
     if (text.size() >= kLongestText) {
@@ -100,34 +91,36 @@ class Tokenizer::State::Encoding {
   Encoding(const State& state, std::string_view text, std::vector<TokenId>& ids)
       : state_(state),
         scratch_(has_newer_points(text) ? UnicodeReach::kNewer : UnicodeReach::kKnown),
-        bpe_(state.image),
+        encoder_(PieceEncoder::make(state.image)),
         ids_(ids) {}
 
   // Added tokens of the raw list first, then those of the normalized list in what lies between.
   void run(std::string_view text, std::span<const TextSpan> plain) {
     state_.added_raw.split(
         text, plain,
-        [&](TextSpan part) { run_section(slice(text, part), spans_within(plain, part)); },
+        [&](TextSpan part) {
+          run_section(slice(text, part), part.begin == 0, spans_within(plain, part));
+        },
         [&](uint32_t id) { ids_.push_back(static_cast<TokenId>(id)); });
   }
 
  private:
-  void run_section(std::string_view text, std::vector<TextSpan> plain) {
-    std::optional<std::string> normalized;
-    if (state_.nfc) normalized = to_nfc(text, plain);
+  void run_section(std::string_view text, bool at_start, std::vector<TextSpan> plain) {
+    const std::optional<std::string> normalized = state_.normalizer.run(text, scratch_, plain);
     if (normalized) text = *normalized;
     state_.added_normalized.split(
         text, plain,
         [&](TextSpan part) {
-          state_.pre_tokenizer.split(slice(text, part), scratch_,
-                                     [&](std::string_view piece) { bpe_.encode(piece, ids_); });
+          state_.pre_tokenizer.split(
+              slice(text, part), at_start && part.begin == 0, scratch_,
+              [&](std::string_view piece) { encoder_->encode(piece, ids_); });
         },
         [&](uint32_t id) { ids_.push_back(static_cast<TokenId>(id)); });
   }
 
   const State& state_;
   MatchScratch scratch_;
-  BpeEncoder bpe_;
+  std::unique_ptr<PieceEncoder> encoder_;
   std::vector<TokenId>& ids_;
 };
 
@@ -145,7 +138,15 @@ int64_t Tokenizer::vocabulary_size() const {
 }
 
 const char* Tokenizer::kind() const {
-  return "byte-level BPE";
+  switch (state_->image.model()) {
+    case image::ModelKind::kByteLevelBpe:
+      return "byte-level BPE";
+    case image::ModelKind::kBpe:
+      return "BPE";
+    case image::ModelKind::kUnigram:
+      return "unigram";
+  }
+  return "";
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
@@ -161,27 +162,27 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, const EncodeOption
 }
 
 std::string Tokenizer::decode(std::span<const TokenId> ids, bool skip_special_tokens) const {
-  std::string bytes;
-  for (const TokenId id : ids) {
-    if (!(skip_special_tokens && is_special(id))) bytes += token_bytes(id);
-  }
-  return replace_invalid_utf8(bytes);
+  DecodeStream stream(*this, skip_special_tokens);
+  std::string text;
+  for (const TokenId id : ids) text += stream.push(id);
+  return text + stream.flush();
 }
 
 std::string Tokenizer::token_bytes(TokenId id) const {
-  return std::string(state_->image.token_bytes(state_->checked_id(id)));
+  return state_->decoder.token_bytes(state_->checked_id(id));
 }
 
 TokenId Tokenizer::find(std::string_view spelling) const {
   constexpr uint8_t kMask = image::kPresent | image::kVerbatim;
-  const std::optional<std::string> bytes = unspell_bytes(spelling);
+  const bool by_bytes = state_->image.model() == image::ModelKind::kByteLevelBpe;
+  const std::optional<std::string> bytes = by_bytes ? unspell_bytes(spelling) : std::nullopt;
   const uint32_t id = bytes ? state_->image.find(*bytes, kMask, image::kPresent)
                             : state_->image.find(spelling, kMask, kMask);
   return id == image::kNone ? -1 : static_cast<TokenId>(id);
 }
 
 bool Tokenizer::is_special(TokenId id) const {
-  return state_->image.token_flags(state_->checked_id(id)) & image::kSpecial;
+  return state_->is_special(state_->checked_id(id));
 }
 
 std::span<const TokenId> Tokenizer::prefix_tokens() const {
@@ -189,23 +190,24 @@ std::span<const TokenId> Tokenizer::prefix_tokens() const {
 }
 
 struct DecodeStream::State {
-  const Tokenizer& tokenizer;
+  const Tokenizer::State& tokenizer;
   bool skip_special_tokens;
-  Utf8Stream stream;
+  DecodedText text{tokenizer.decoder};
 };
 
 DecodeStream::DecodeStream(const Tokenizer& tokenizer, bool skip_special_tokens)
-    : state_(new State{tokenizer, skip_special_tokens, {}}) {}
+    : state_(new State{*tokenizer.state_, skip_special_tokens}) {}
 DecodeStream::~DecodeStream() = default;
 DecodeStream::DecodeStream(DecodeStream&&) noexcept = default;
 
-std::string DecodeStream::push(TokenId id) {
+std::string DecodeStream::push(TokenId token) {
+  const uint32_t id = state_->tokenizer.checked_id(token);
   if (state_->skip_special_tokens && state_->tokenizer.is_special(id)) return {};
-  return state_->stream.push(state_->tokenizer.token_bytes(id));
+  return state_->text.push(id);
 }
 
 std::string DecodeStream::flush() {
-  return state_->stream.flush();
+  return state_->text.flush();
 }
 
 }  // namespace mica

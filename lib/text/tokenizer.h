@@ -40,7 +40,7 @@ class Tokenizer {
   ~Tokenizer();
 
   int64_t vocabulary_size() const;  // greatest id + 1
-  const char* kind() const;         // "byte-level BPE"
+  const char* kind() const;         // "byte-level BPE", "BPE", "unigram"
 
   // `text` must be UTF-8: otherwise Error(kUsage) naming the byte offset.
   std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options = {}) const;
@@ -58,13 +58,15 @@ class Tokenizer {
   std::span<const TokenId> prefix_tokens() const;
 
  private:
+  friend class DecodeStream;
   struct State;
   explicit Tokenizer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 
 // Turns ids into text piece by piece; a piece is always whole UTF-8 characters, and all pieces
-// together equal decode() of all ids. Not thread-safe; the tokenizer must outlive it.
+// together equal decode() of all ids. Byte tokens of a SentencePiece vocabulary come out with the
+// next other token. Not thread-safe; the tokenizer must outlive it.
 class DecodeStream {
  public:
   explicit DecodeStream(const Tokenizer& tokenizer, bool skip_special_tokens = true);

@@ -1,11 +1,14 @@
 #include "lib/text/tokenizer_image.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <fmt/format.h>
 
 #include "lib/base/checked.h"
 #include "lib/base/error.h"
+#include "lib/text/double_array.h"
+#include "lib/text/normalizer.h"
 #include "lib/text/pre_tokenizer.h"
 #include "lib/text/tokenizer_parts.h"
 
@@ -14,25 +17,53 @@ namespace {
 
 using image::Section;
 
+std::string model_name(const Json& model) {
+  // Files of the first years do not name the type of a model with merges.
+  const Json& type = model["type"];
+  if (type.is_null() && model.find("merges")) return "BPE";
+  return type.is_string() ? type.as_string() : "";
+}
+
+// The alphabet of bytes comes with a pre-tokenizer and a decoder, and with BPE, or not at all.
+void check_alphabet(const Json& json, const std::string& model, std::string_view name,
+                    const TokenizerParts& parts) {
+  const auto fail = [&](std::string_view what) {
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("{}: a {} model {} is not supported", name, model, what));
+  };
+  const bool decodes_bytes =
+      !parts.decoders.empty() && parts.decoders[0].kind == image::ComponentKind::kByteLevelDecode;
+  if (parts.is_by_bytes() && model != "BPE") fail("with the pre-tokenizer 'ByteLevel'");
+  if (parts.is_by_bytes() && !decodes_bytes) fail("without the decoder 'ByteLevel'");
+  if (!parts.is_by_bytes() && decodes_bytes) fail("without the pre-tokenizer 'ByteLevel'");
+  if (json["decoder"].is_null()) fail("without a decoder");
+}
+
 TokenizerParts read_parts(const Json& json, std::string_view name) {
   json.as_object(name);
   const Json& model = json["model"];
   model.as_object(fmt::format("{}: model", name));
-  // Files of the first years do not name the type of a model with merges.
-  const Json& type = model["type"];
-  const std::string model_name = type.is_null() && model.find("merges") ? "BPE"
-                                 : type.is_string()                     ? type.as_string()
-                                                                        : "";
-  if (model_name != "BPE") {
+  const std::string model_type = model_name(model);
+  if (model_type != "BPE" && model_type != "Unigram") {
     throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: the tokenizer model '{}' is not supported, expected BPE", name,
-                            model_name));
+                fmt::format("{}: the tokenizer model '{}' is not supported, expected BPE or "
+                            "Unigram",
+                            name, model_type));
   }
   TokenizerParts parts;
-  read_components(json, name, parts);
-  read_bpe_model(model, name, parts);
+  read_normalizers(json, name, parts);
+  read_pre_tokenizers(json, name, parts);
+  read_decoders(json, name, parts);
+  check_alphabet(json, model_type, name, parts);
+  if (model_type == "BPE") {
+    parts.model = parts.is_by_bytes() ? image::ModelKind::kByteLevelBpe : image::ModelKind::kBpe;
+    read_bpe_model(model, name, parts);
+  } else {
+    parts.model = image::ModelKind::kUnigram;
+    read_unigram_model(model, name, parts);
+  }
   read_added_tokens(json["added_tokens"], name, parts);
-  read_post_processor(json["post_processor"], name, parts);
+  read_post_processor(json, name, parts);
   return parts;
 }
 
@@ -70,16 +101,17 @@ class ImageWriter {
  public:
   ImageWriter(const TokenizerParts& parts, std::string_view name) : parts_(parts), name_(name) {
     std::memcpy(header_.magic, image::kMagic, sizeof(header_.magic));
-    header_.version = image::kVersion;
-    header_.header_bytes = sizeof(header_);
-    header_.model = static_cast<uint32_t>(image::ModelKind::kByteLevelBpe);
+    const bool has_tail = parts.model != image::ModelKind::kByteLevelBpe;
+    header_.version = has_tail ? image::kVersionWithTail : image::kVersion;
+    header_.header_bytes = sizeof(header_) + (has_tail ? sizeof(tail_) : 0);
+    header_.model = static_cast<uint32_t>(parts.model);
     header_.model_flags = parts.model_flags;
     header_.token_count =
         static_cast<uint32_t>(checked_range(parts.tokens.size(), 1, image::kMaxTokens, name));
     header_.unknown_token = parts.unknown_token;
     header_.probe_limit = 1;
     std::ranges::copy(parts.byte_tokens, header_.byte_tokens);
-    bytes_.resize(sizeof(header_));
+    bytes_.resize(header_.header_bytes);
   }
 
   std::vector<std::byte> write() {
@@ -92,8 +124,12 @@ class ImageWriter {
     write_section(Section::kText, text_);
     write_section(Section::kPrefix, parts_.prefix);
     write_section(Section::kSuffix, parts_.suffix);
+    if (parts_.model == image::ModelKind::kUnigram) write_unigram();
     header_.image_bytes = bytes_.size();
     std::memcpy(bytes_.data(), &header_, sizeof(header_));
+    if (header_.version == image::kVersionWithTail) {
+      std::memcpy(bytes_.data() + sizeof(header_), &tail_, sizeof(tail_));
+    }
     return std::move(bytes_);
   }
 
@@ -102,7 +138,11 @@ class ImageWriter {
   template <class Elements>
   void write_section(Section which, const Elements& elements) {
     const auto source = std::as_bytes(std::span(elements));
-    header_.sections[static_cast<size_t>(which)] = {bytes_.size(), source.size()};
+    const auto index = static_cast<size_t>(which);
+    image::SectionRange& range = index < image::kHeaderSections
+                                     ? header_.sections[index]
+                                     : tail_.sections[index - image::kHeaderSections];
+    range = {bytes_.size(), source.size()};
     bytes_.insert(bytes_.end(), source.begin(), source.end());
     bytes_.resize(checked_align_up(bytes_.size(), 8, name_));
   }
@@ -173,10 +213,32 @@ class ImageWriter {
       for (const ComponentPart& part : *list) {
         const auto [offset, size] = add_text(part.text);
         components.push_back({static_cast<uint32_t>(part.kind),
-                              static_cast<uint32_t>(part.behavior), part.flags, 0, offset, size});
+                              static_cast<uint32_t>(part.behavior), part.flags, part.pattern_bytes,
+                              offset, size});
       }
     }
     write_section(Section::kComponents, components);
+  }
+
+  // Special tokens stay out of the trie, so that no text becomes one unless they are matched.
+  void write_unigram() {
+    std::vector<std::pair<std::string_view, uint32_t>> keys;
+    std::vector<double> scores(parts_.tokens.size());  // tokens added to the model have none
+    for (uint32_t id = 0; id < parts_.scores.size(); ++id) {
+      const TokenPart& token = parts_.tokens[id];
+      if (std::isnan(parts_.scores[id]) || id == parts_.unknown_token) continue;
+      if (!(token.flags & image::kInModel) || token.flags & image::kSpecial) continue;
+      if (token.bytes.find('\0') != std::string::npos) {
+        throw Error(ErrorCode::kUnsupported,
+                    fmt::format("{}: a zero character in token {} is not supported", name_, id));
+      }
+      scores[id] = parts_.scores[id];
+      keys.emplace_back(token.bytes, id);
+    }
+    std::ranges::sort(keys);
+    write_section(Section::kTrie, build_double_array(keys, name_));
+    write_section(Section::kScores, scores);
+    tail_.unknown_score = parts_.unknown_score;
   }
 
   std::pair<uint32_t, uint32_t> add_text(std::string_view text) {
@@ -188,16 +250,18 @@ class ImageWriter {
   const TokenizerParts& parts_;
   std::string_view name_;
   image::Header header_{};
+  image::Tail tail_{};
   std::vector<std::byte> bytes_;
   std::string text_;
 };
 
-// A pattern that cannot be run is a reason not to convert.
-void check_patterns(const TokenizerParts& parts, std::string_view name) {
+// A pattern or charsmap that cannot be run is a reason not to convert.
+void check_steps(const TokenizerParts& parts, std::string_view name) {
+  Normalizer normalizer(name, nullptr);
+  for (const ComponentPart& part : parts.normalizers) normalizer.add(part.view());
+  normalizer.check_patterns();
   PreTokenizer pre_tokenizer(name);
-  for (const ComponentPart& part : parts.splits) {
-    pre_tokenizer.add({part.kind, part.behavior, part.flags, part.text});
-  }
+  for (const ComponentPart& part : parts.splits) pre_tokenizer.add(part.view());
   pre_tokenizer.check_patterns();
 }
 
@@ -205,7 +269,7 @@ void check_patterns(const TokenizerParts& parts, std::string_view name) {
 
 std::vector<std::byte> build_tokenizer_image(const Json& tokenizer_json, std::string_view name) {
   const TokenizerParts parts = read_parts(tokenizer_json, name);
-  check_patterns(parts, name);
+  check_steps(parts, name);
   return ImageWriter(parts, name).write();
 }
 

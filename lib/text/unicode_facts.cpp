@@ -72,6 +72,17 @@ constexpr PointRange kHanSince14[] = {{0x2b739, 0x2b739}, {0x2ebf0, 0x2ee5d}, {0
 
 constexpr PointRange kNumericSince16[] = {{0x11de0, 0x11de9}, {0x16ff4, 0x16ff6}};
 
+// Punctuation of Unicode 9 to 14. U+166D and U+111C9 were punctuation before.
+constexpr PointRange kPunctuationSince8[] = {
+    {0x61d, 0x61d},     {0x9fd, 0x9fd},     {0xa76, 0xa76},     {0xc77, 0xc77},
+    {0xc84, 0xc84},     {0x1b7d, 0x1b7e},   {0x2e43, 0x2e4f},   {0x2e52, 0x2e5d},
+    {0x10ead, 0x10ead}, {0x10f55, 0x10f59}, {0x10f86, 0x10f89}, {0x1144b, 0x1144f},
+    {0x1145a, 0x1145b}, {0x1145d, 0x1145d}, {0x11660, 0x1166c}, {0x116b9, 0x116b9},
+    {0x1183b, 0x1183b}, {0x11944, 0x11946}, {0x119e2, 0x119e2}, {0x11a3f, 0x11a46},
+    {0x11a9a, 0x11a9c}, {0x11a9e, 0x11aa2}, {0x11c41, 0x11c45}, {0x11c70, 0x11c71},
+    {0x11ef7, 0x11ef8}, {0x11fff, 0x11fff}, {0x12ff1, 0x12ff2}, {0x16e97, 0x16e9a},
+    {0x16fe2, 0x16fe2}, {0x1e95e, 0x1e95f}};
+
 // Combining marks since Unicode 9 whose class is not zero, and the parts of the one composition
 // since then (U+11938). Sorted.
 constexpr PointRange kInertInNfc[] = {
@@ -105,6 +116,10 @@ std::string_view general_category(char32_t point) {
   }
   const CategoryRange* range = find_range(kSince14, point);
   return range ? std::string_view(range->category, 2) : "Cn";
+}
+
+bool is_ascii_alphanumeric(char32_t point) {
+  return (point >= '0' && point <= '9') || ((point | 0x20) >= 'a' && (point | 0x20) <= 'z');
 }
 
 // PCRE2's \s takes U+180E for a space; it was one until Unicode 6.3.
@@ -142,6 +157,13 @@ bool is_word_character(char32_t point) {
 bool is_numeric(char32_t point) {
   if (point < 0x80) return point >= '0' && point <= '9';
   return general_category(point)[0] == 'N' || find_range(kNumericSince16, point) != nullptr;
+}
+
+bool is_punctuation(char32_t point) {
+  if (point < 0x80) return point > 0x20 && point < 0x7f && !is_ascii_alphanumeric(point);
+  if (point == 0x166d || point == 0x111c9) return true;
+  return general_category(point)[0] == 'P' && !find_range(kPunctuationSince8, point) &&
+         !find_range(kSince14, point);
 }
 
 bool is_inert_in_nfc(char32_t point) {

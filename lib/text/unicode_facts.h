@@ -2,8 +2,8 @@
 // them.
 //
 // Those libraries carry different Unicode versions: Oniguruma (split patterns) has 16, Rust's
-// char::is_numeric (Digits) 17, its NFC 9. PCRE2 10.42 has 14 and utf8proc 2.8 has 15, so the
-// differences stand here as tables. All functions are pure.
+// char::is_numeric (Digits) 17, its NFC 9, Punctuation 8. PCRE2 10.42 has 14 and utf8proc 2.8 has
+// 15, so the differences stand here as tables. All functions are pure.
 #pragma once
 
 #include <string>
@@ -14,6 +14,7 @@ namespace mica {
 bool is_white_space(char32_t point);     // the property White_Space
 bool is_word_character(char32_t point);  // \w of Rust's regex
 bool is_numeric(char32_t point);         // char::is_numeric of Rust
+bool is_punctuation(char32_t point);     // of the pre-tokenizer Punctuation
 
 // NFC of Unicode 9 knows neither a combining class nor a composition for this code point.
 bool is_inert_in_nfc(char32_t point);

@@ -1,4 +1,5 @@
 // GGUF files that must be refused, each named by its reason, with the sentence it is refused with.
+#include <cmath>
 #include <doctest/doctest.h>
 #include <functional>
 
@@ -222,6 +223,35 @@ const BadFile kInvalid[] = {
        s.set("tokenizer.ggml.token_type", kGgufArray, gguf_int32s({1, 1, 1, 7}));
      },
      "key 'tokenizer.ggml.token_type': expected types of 0 to 6, found 7 for token 3"},
+    {"no scores", [](GgufSample& s) { s.set("tokenizer.ggml.model", "llama"); },
+     "key 'tokenizer.ggml.scores': expected 4 elements, one for each token, found 0"},
+    {"fewer scores than tokens",
+     [](GgufSample& s) {
+       s.set("tokenizer.ggml.model", "t5");
+       s.set("tokenizer.ggml.scores", kGgufArray, gguf_float32s({1, 2, 3}));
+     },
+     "key 'tokenizer.ggml.scores': expected 4 elements, one for each token, found 3"},
+    {"scores of another type",
+     [](GgufSample& s) {
+       s.set("tokenizer.ggml.model", "llama");
+       s.set("tokenizer.ggml.scores", kGgufArray, gguf_int32s({1, 2, 3, 4}));
+     },
+     "key 'tokenizer.ggml.scores': expected an array of float32, found an array of int32"},
+    {"a score that is no number",
+     [](GgufSample& s) {
+       s.set("tokenizer.ggml.model", "llama");
+       s.set("tokenizer.ggml.scores", kGgufArray, gguf_float32s({1, 2, 3, HUGE_VALF}));
+     },
+     "key 'tokenizer.ggml.scores': expected a number for token 3, found inf"},
+    {"a charsmap of numbers",
+     [](GgufSample& s) {
+       s.set("tokenizer.ggml.model", "t5");
+       s.set("tokenizer.ggml.scores", kGgufArray, gguf_float32s({1, 2, 3, 4}));
+       s.set("tokenizer.ggml.precompiled_charsmap", kGgufArray, gguf_int32s({1}));
+     },
+     "key 'tokenizer.ggml.precompiled_charsmap': expected an array of uint8 or int8, found an "
+     "array "
+     "of int32"},
     {"no merges", [](GgufSample& s) { s.remove("tokenizer.ggml.merges"); },
      "key 'tokenizer.ggml.merges': expected merges, found none"},
     {"a merge of one token",
@@ -324,14 +354,15 @@ const BadFile kUnsupportedFiles[] = {
      },
      "tensor 'blk.0.attn_q_norm.weight': layers.0.attn.q_norm is not part of a model of "
      "architecture 'llama'"},
-    {"a SentencePiece tokenizer", [](GgufSample& s) { s.set("tokenizer.ggml.model", "llama"); },
-     "key 'tokenizer.ggml.model': tokenizer 'llama' is not supported; expected 'gpt2' (byte-level "
-     "BPE)"},
+    {"a WordPiece tokenizer", [](GgufSample& s) { s.set("tokenizer.ggml.model", "bert"); },
+     "key 'tokenizer.ggml.model': tokenizer 'bert' is not supported; expected 'gpt2' (byte-level "
+     "BPE), 'llama' (SentencePiece BPE) or 't5' (unigram)"},
     {"a pre-tokenizer that is not known",
-     [](GgufSample& s) { s.set("tokenizer.ggml.pre", "tekken"); },
-     "key 'tokenizer.ggml.pre': pre-tokenizer 'tekken' is not supported; expected one of default, "
-     "gpt-2, "
-     "llama-bpe, llama-v3, llama3, qwen2, smollm"},
+     [](GgufSample& s) { s.set("tokenizer.ggml.pre", "poro-chat"); },
+     "key 'tokenizer.ggml.pre': pre-tokenizer 'poro-chat' is not supported; expected one of "
+     "default, gpt-2, phi-2, olmo, mpt, starcoder, refact, smollm, codeshell, command-r, "
+     "llama-bpe, llama-v3, llama3, falcon3, pixtral, smaug-bpe, dbrx, tekken, gpt-4o, llama4, "
+     "qwen2, deepseek-r1-qwen, stablelm2, qwen35"},
 };
 
 void check_refused(const BadFile& bad, ErrorCode code) {

@@ -52,6 +52,12 @@ std::string gguf_int32s(const std::vector<int32_t>& elements) {
   return value;
 }
 
+std::string gguf_float32s(const std::vector<float>& elements) {
+  std::string value = raw(kGgufFloat32) + raw(uint64_t{elements.size()});
+  for (const float element : elements) value += raw(element);
+  return value;
+}
+
 void GgufSample::set(const std::string& key, uint32_t type, const std::string& value) {
   for (Key& known : keys) {
     if (known.name == key) {

@@ -23,6 +23,7 @@ std::string gguf_string(std::string_view text);
 // Element type, count, elements.
 std::string gguf_strings(const std::vector<std::string>& elements);
 std::string gguf_int32s(const std::vector<int32_t>& elements);
+std::string gguf_float32s(const std::vector<float>& elements);
 
 struct GgufSample {
   struct Key {

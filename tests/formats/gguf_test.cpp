@@ -112,6 +112,48 @@ TEST_CASE("pre-tokenizers differ in pattern, normalization, merges and added tok
   CHECK(import_gguf_bytes(bytes)->model().tokenizer_json["normalizer"]["type"] == Json("NFC"));
 }
 
+TEST_CASE("a SentencePiece vocabulary becomes scores, with a space before every part") {
+  GgufSample sample = tiny_gguf();
+  sample.set("tokenizer.ggml.model", "llama");
+  sample.set("tokenizer.ggml.scores", kGgufArray, gguf_float32s({-2, -3, -1, 0}));
+  sample.set("tokenizer.ggml.token_type", kGgufArray, gguf_int32s({2, 1, 4, 3}));
+  std::string bytes = sample.bytes();
+  Json json = import_gguf_bytes(bytes)->model().tokenizer_json;
+  CHECK(json["model"]["scores"].dump() == "[null,-3.0,null,null]");
+  CHECK(json["model"]["unk_token"] == Json("a"));
+  CHECK(json["model"]["byte_fallback"] == Json(false));
+  CHECK(json["normalizer"]["normalizers"].as_array().size() == 2);
+  CHECK(json["post_processor"]["single"].as_array().size() == 2);  // BOS unless the file says no
+  CHECK(json["added_tokens"].as_array().size() == 3);
+  sample.set("tokenizer.ggml.add_space_prefix", false);
+  sample.set("tokenizer.ggml.add_bos_token", false);
+  bytes = sample.bytes();
+  json = import_gguf_bytes(bytes)->model().tokenizer_json;
+  CHECK(json["normalizer"]["normalizers"].dump() ==
+        R"([{"type":"Replace","pattern":{"String":" "},"content":"▁"}])");
+  CHECK(json["post_processor"].is_null());
+}
+
+TEST_CASE("a unigram vocabulary has SentencePiece's normalizer") {
+  GgufSample sample = tiny_gguf();
+  sample.set("tokenizer.ggml.model", "t5");
+  sample.set("tokenizer.ggml.scores", kGgufArray, gguf_float32s({-2, -3, -1, 0}));
+  sample.set("tokenizer.ggml.token_type", kGgufArray, gguf_int32s({1, 1, 6, 3}));
+  sample.set("tokenizer.ggml.unknown_token_id", 1u);
+  sample.set("tokenizer.ggml.remove_extra_whitespaces", true);
+  sample.set("tokenizer.ggml.precompiled_charsmap", kGgufArray,
+             raw(kGgufUint8) + raw(uint64_t{3}) + "map");
+  const std::string bytes = sample.bytes();
+  const Json json = import_gguf_bytes(bytes)->model().tokenizer_json;
+  CHECK(json["model"]["vocab"].dump() == R"([["a",-2.0],["b",null],["ab",null],["<s>",null]])");
+  CHECK(json["model"]["unk_id"] == Json(1));
+  CHECK(json["model"]["byte_fallback"] == Json(true));
+  CHECK(json["normalizer"].dump() ==
+        R"({"type":"SentencePiece","add_dummy_prefix":false,"remove_extra_whitespaces":true,)"
+        R"("precompiled_charsmap":"bWFw"})");
+  CHECK(json["post_processor"]["single"].as_array().size() == 2);  // EOS unless the file says no
+}
+
 TEST_CASE("a file without a pre-tokenizer's name says so") {
   GgufSample sample = tiny_gguf();
   sample.remove("tokenizer.ggml.pre");

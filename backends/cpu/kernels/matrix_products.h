@@ -35,8 +35,8 @@ namespace {
 // With the unit's tokens, sums and outputs in the L1 cache of 48 KB: 12 KB a stripe.
 constexpr int64_t kMatrixBlockCols = 256;
 constexpr int kUnitGroups = 2;
-// A tile of streamed products: up to as many tokens they, too, take the weights apart once, and wait
-// for memory about as long as they multiply (64 cycles for 64 k of a panel).
+// A tile of streamed products: up to as many tokens they, too, take the weights apart once, and
+// wait for memory about as long as they multiply (64 cycles for 64 k of a panel).
 constexpr int64_t kMatrixFewTokens = 8;
 
 // Tile registers; panels have one each from these on.

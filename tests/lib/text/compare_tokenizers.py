@@ -5,12 +5,13 @@
 
 TOOL is tokenizer_tool.cpp, built. The texts are made deterministically: over 2 MB of prose, code, many
 scripts, emoji, control characters, combining marks, spellings of special tokens and runs of one class of
-characters up to 1 MB. The tokenizers are those of tests/data/tokenizers and, with --gguf or
-MICA_DEMO_GGUF, the one that the GGUF file describes. --sweep adds every code point in several surroundings, --time prints rates.
+characters up to 1 MB. The tokenizers are those of tests/data/tokenizers, the families' pre-tokenizers around
+their vocabularies and, with --gguf or MICA_DEMO_GGUF, the one that the GGUF file describes. --sweep adds every code point in several surroundings, --time prints rates.
 Exit status 77: `tokenizers` is not installed.
 """
 import argparse
 import functools
+import itertools
 import json
 import os
 import pathlib
@@ -305,6 +306,165 @@ def variants(folder):
     yield write("templates", templates)
 
 
+O200K_WORD = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+SUFFIX"
+              r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*SUFFIX")
+PATTERNS = {  # of the families' tokenizer.json files; those of Llama 3 and Qwen 2 are committed
+    "phi4-olmo2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+                  r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "cl100k": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
+              r"|\s*[\r\n]|\s+(?!\S)|\s+",
+    "phi4-mini": O200K_WORD.replace("SUFFIX", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?")
+                 + r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "tekken": O200K_WORD.replace("SUFFIX", "")
+              + r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    "qwen3.5": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
+               r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+}
+
+
+def families(folder):
+    """The other families' pre-tokenizers around the vocabularies of the committed files."""
+    def read(name):
+        return json.loads((DATA / f"{name}.json").read_text())
+
+    def write(name, state):
+        path = pathlib.Path(folder) / f"{name}.json"
+        path.write_text(json.dumps(state))
+        return path
+
+    for name, pattern in PATTERNS.items():
+        state = read("llama3")
+        state["pre_tokenizer"]["pretokenizers"][0]["pattern"] = {"Regex": pattern}
+        state["model"]["ignore_merges"] = name == "tekken"
+        yield write(name, state)
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    for name, normalizer, steps in (
+            ("gpt-neox", {"type": "NFC"}, [byte_level]),
+            ("starcoder2", None, [{"type": "Digits", "individual_digits": True}, byte_level])):
+        state = read("gpt2")
+        state |= {"normalizer": normalizer,
+                  "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps} if steps[1:] else steps[0]}
+        yield write(name, state)
+    for scheme in ("first", "always", "never"):  # Llama 2 where it is not "legacy", Mistral 0.3
+        state = read("llama2")
+        state |= {"normalizer": None,
+                  "pre_tokenizer": {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme,
+                                    "split": False}}
+        yield write(f"mistral-{scheme}", state)
+    state = read("llama2")  # Phi-3: tokens that take the space behind them
+    size = len(state["model"]["vocab"])
+    state["added_tokens"] += [
+        {"id": size + i, "content": t, "single_word": False, "lstrip": False, "rstrip": True,
+         "normalized": False, "special": True} for i, t in enumerate(["<|user|>", "<|end|>", "<|assistant|>"])]
+    yield write("phi3", state)
+    state = read("t5")  # XLM-R
+    state |= {"normalizer": {"type": "Sequence", "normalizers": state["normalizer"]["normalizers"][:1]},
+              "post_processor": None}
+    yield write("xlm-r", state)
+
+
+def sentencepiece_variants(folder):
+    """Options of the models with marked spaces and their components, made from llama2 and t5."""
+    bases = {name: json.loads((DATA / f"{name}.json").read_text()) for name in ("llama2", "gemma", "t5")}
+
+    def write(name, base, change):
+        state = json.loads(json.dumps(bases[base]))
+        change(state)
+        path = pathlib.Path(folder) / f"{name}.json"
+        path.write_text(json.dumps(state))
+        return path
+
+    def without(*tokens, **options):
+        def change(state):
+            model = state["model"]
+            kept = [t for t in sorted(model["vocab"], key=model["vocab"].get) if t not in tokens]
+            model["vocab"] = {t: i for i, t in enumerate(kept)}
+            model["merges"] = [m for m in model["merges"] if {*m, "".join(m)} <= set(kept)]
+            model.update(options)
+        return change
+
+    bytes_used = [f"<0x{ord(c):02X}>" for c in "H"] + ["<0xE2>", "<0xF0>"]
+    for fuse in (False, True):
+        yield write(f"no-fallback-{fuse}", "llama2", without("e", byte_fallback=False, fuse_unk=fuse))
+        yield write(f"some-bytes-{fuse}", "llama2", without(*bytes_used, fuse_unk=fuse))
+        yield write(f"no-unknown-{fuse}", "llama2",
+                    without(*bytes_used, fuse_unk=fuse, unk_token=None))
+    yield write("no-mark", "llama2", without("\u2581"))
+    yield write("whole-pieces", "llama2", lambda s: s["model"].update(ignore_merges=True))
+    yield write("unigram-bytes", "t5", lambda s: (
+        s["model"].update(byte_fallback=True),
+        s["model"]["vocab"].extend([f"<0x{b:02X}>", 0.0] for b in range(256))))
+    yield write("unigram-some-bytes", "t5", lambda s: (
+        s["model"].update(byte_fallback=True),
+        s["model"]["vocab"].extend([f"<0x{b:02X}>", 0.0] for b in range(128))))
+    yield write("unigram-rounding", "t5", lambda s: s["model"].update(
+        vocab=[[t, round(score)] for t, score in s["model"]["vocab"]]))  # many ties
+
+    normalizers = {
+        "none": None,
+        "strip-left": {"type": "Strip", "strip_left": True, "strip_right": False},
+        "strip-both": {"type": "Strip", "strip_left": True, "strip_right": True},
+        "replace-regex": {"type": "Replace", "pattern": {"Regex": r"[aeiou]|\d{2,}"}, "content": "<&>"},
+        "replace-empty": {"type": "Replace", "pattern": {"String": "e"}, "content": ""},
+        "nfc-prepend": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Prepend", "prepend": "xy"}]},
+    }
+    for name, normalizer in normalizers.items():
+        yield write(f"normalizer-{name}", "t5", lambda s: s.update(normalizer=normalizer))
+    mark = {"type": "Metaspace", "replacement": "\u2581"}
+    pre_tokenizers = {
+        "none": None,
+        "metaspace-never": mark | {"prepend_scheme": "never", "split": True},
+        "metaspace-first": mark | {"prepend_scheme": "first", "split": True},
+        "metaspace-whole": mark | {"prepend_scheme": "always", "split": False},
+        "metaspace-old": mark | {"add_prefix_space": True},
+        "metaspace-other": {"type": "Metaspace", "replacement": "e", "prepend_scheme": "always", "split": True},
+        "white-space-split": [{"type": "WhitespaceSplit"}, mark | {"prepend_scheme": "first", "split": True}],
+        "words": {"type": "Whitespace"},
+        "words-first": [{"type": "Whitespace"}, mark | {"prepend_scheme": "first", "split": True}],
+    } | {f"punctuation-{behavior}": [{"type": "Punctuation", "behavior": behavior},
+                                      mark | {"prepend_scheme": "always", "split": True}]
+         for behavior in ("Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous")}
+    for name, steps in pre_tokenizers.items():
+        if isinstance(steps, list):
+            steps = {"type": "Sequence", "pretokenizers": steps}
+        for base in ("t5", "llama2"):
+            yield write(f"pre-{name}-{base}", base, lambda s: s.update(
+                pre_tokenizer=steps, normalizer=s["normalizer"] if base == "t5" else None))
+    unmark = {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}
+    decoders = {
+        "fuse": [{"type": "Fuse"}],
+        "replace": [unmark, {"type": "Replace", "pattern": {"String": "e"}, "content": "<e>"}],
+        "no-fuse": [unmark, {"type": "ByteFallback"}],
+        "strip-3": [unmark, {"type": "ByteFallback"}, {"type": "Fuse"},
+                    {"type": "Strip", "content": " ", "start": 3, "stop": 0}],
+        "metaspace-never": [mark | {"prepend_scheme": "never", "split": True}],
+        "metaspace-first": [mark | {"prepend_scheme": "first", "split": True}, {"type": "ByteFallback"}],
+    }
+    for name, steps in decoders.items():
+        yield write(f"decoder-{name}", "llama2", lambda s: s.update(
+            decoder={"type": "Sequence", "decoders": steps}))
+
+    def flags(seed):
+        def change(state):
+            rng = random.Random(seed)
+            contents = ["<a>", "<a>b", "aa", "\u2581x", " x", "x ", "é", "e\u0301!", "<", "1", "\uff21", "\ufb01x"]
+            model = state["model"]["vocab"]
+            known = model if isinstance(model, dict) else {t: i for i, (t, _) in enumerate(model)}
+            next_id = len(known)
+            for content in rng.sample(contents, 7):
+                next_id += content not in known
+                state["added_tokens"].append(
+                    {"id": known.get(content, next_id - 1), "content": content}
+                    | {k: rng.random() < 0.4 for k in ("single_word", "lstrip", "rstrip", "normalized", "special")})
+                if content[0] == " ":
+                    state["added_tokens"][-1]["lstrip"] = False
+        return change
+
+    for seed in range(10):
+        for base in bases:
+            yield write(f"added-{base}-{seed}", base, flags(seed))
+
+
 def variant_texts(special):
     rng = random.Random(11)
     yield from ["", " ", "a", "aa", "'s", *SCRIPTS, *special]
@@ -349,8 +509,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(DATA.glob("*.json"))
         if not options.time:
-            for path in variants(folder):
+            for path in itertools.chain(variants(folder), sentencepiece_variants(folder)):
                 failures += compare(options.tool, path, variant_texts)
+            for path in families(folder):
+                failures += compare(options.tool, path, texts)
         if options.gguf:
             paths.append(gguf_tokenizer(options.gguf, folder))
         for path in paths:

@@ -23,23 +23,58 @@ constexpr ErrorCode kInvalid = ErrorCode::kInvalidFile;
 
 const Refusal kRefusals[] = {
     {"model", R"({"type": "WordPiece", "vocab": {}})", kUnsupported,
-     "the tokenizer model 'WordPiece' is not supported, expected BPE"},
-    {"model", R"({"type": "Unigram", "vocab": []})", kUnsupported, "'Unigram'"},
+     "the tokenizer model 'WordPiece' is not supported, expected BPE or Unigram"},
+    {"model", R"({"type": "Unigram", "vocab": []})", kUnsupported,
+     "a Unigram model with the pre-tokenizer 'ByteLevel' is not supported"},
     {"model", R"({"vocab": {}})", kUnsupported, "the tokenizer model ''"},
     {"model", "[]", kInvalid, "model: expected object, found array"},
-    {"normalizer", R"({"type": "Lowercase"})", kUnsupported, "the normalizer 'Lowercase'"},
+    {"normalizer", R"({"type": "Lowercase"})", kUnsupported,
+     "the normalizer 'Lowercase' (normalizer) is not supported"},
     {"normalizer", R"({"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "NFKC"}]})",
-     kUnsupported, "the normalizer 'NFKC'"},
+     kUnsupported, "the normalizer 'NFKC' (normalizer.normalizers[1]) is not supported"},
+    {"normalizer",
+     R"({"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers":
+         [{"type": "BertNormalizer"}]}]})",
+     kUnsupported, "'BertNormalizer' (normalizer.normalizers[0].normalizers[0])"},
     {"normalizer", R"({"kind": "NFC"})", kInvalid, "normalizer type: expected string"},
+    {"normalizer", R"({"type": "Prepend"})", kInvalid, "normalizer prepend: expected string"},
+    {"normalizer", R"({"type": "Replace", "pattern": {"String": ""}, "content": "x"})",
+     kUnsupported, "an empty pattern"},
+    {"normalizer", R"({"type": "Replace", "pattern": {"Regex": "a\\b"}, "content": "x"})",
+     kUnsupported, "the split pattern 'a\\b'"},
+    {"normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "!"})", kInvalid,
+     "normalizer: expected a precompiled_charsmap in base64"},
+    {"normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "AAA="})", kInvalid,
+     "precompiled charsmap"},
+    {"normalizer", R"({"type": "Precompiled", "precompiled_charsmap": "AwAAAAAA"})", kInvalid,
+     "expected a trie of whole units, found 3 bytes"},
     {"pre_tokenizer", "null", kUnsupported, "without the pre-tokenizer 'ByteLevel'"},
-    {"pre_tokenizer", R"({"type": "Metaspace"})", kUnsupported, "the pre-tokenizer 'Metaspace'"},
+    {"pre_tokenizer", R"({"type": "BertPreTokenizer"})", kUnsupported,
+     "the pre-tokenizer 'BertPreTokenizer' (pre_tokenizer) is not supported"},
+    {"pre_tokenizer", R"({"type": "Metaspace", "replacement": "__"})", kInvalid,
+     "pre_tokenizer: replacement: expected one character, found '__'"},
+    {"pre_tokenizer", R"({"type": "Metaspace", "replacement": "_", "prepend_scheme": "last"})",
+     kUnsupported, "the prepend_scheme 'last'"},
+    {"pre_tokenizer", R"({"type": "Metaspace", "replacement": "_"})", kUnsupported,
+     "without the pre-tokenizer 'ByteLevel'"},
     {"pre_tokenizer", R"({"type": "Digits"})", kUnsupported,
      "without the pre-tokenizer 'ByteLevel'"},
     {"pre_tokenizer",
      R"({"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]})",
-     kUnsupported, "the pre-tokenizer 'Digits' after 'ByteLevel'"},
+     kUnsupported, "'Digits' (pre_tokenizer.pretokenizers[1]): a step after 'ByteLevel'"},
     {"decoder", "null", kUnsupported, "without the decoder 'ByteLevel'"},
-    {"decoder", R"({"type": "Replace"})", kUnsupported, "the decoder 'Replace'"},
+    {"decoder", R"({"type": "WordPiece"})", kUnsupported,
+     "the decoder 'WordPiece' (decoder) is not supported"},
+    {"decoder", R"({"type": "Replace", "pattern": {"Regex": "a"}, "content": ""})", kUnsupported,
+     "the decoder 'Replace' (decoder): a 'Regex'"},
+    {"decoder", R"({"type": "Strip", "content": " ", "start": 1, "stop": 0})", kUnsupported,
+     "a place that is not behind 'Fuse'"},
+    {"decoder", R"({"type": "Sequence", "decoders": [{"type": "Fuse"}, {"type": "ByteFallback"}]})",
+     kUnsupported, "'ByteFallback' (decoder.decoders[1]): this place in the sequence"},
+    {"decoder",
+     R"({"type": "Sequence", "decoders": [{"type": "Fuse"},
+         {"type": "Strip", "content": " ", "start": 1, "stop": 1}]})",
+     kUnsupported, "a 'stop' other than 0"},
     {"post_processor", R"({"type": "BertProcessing"})", kUnsupported,
      "the post-processor 'BertProcessing'"},
     {"post_processor", R"({"type": "TemplateProcessing", "single": []})", kUnsupported,
@@ -65,7 +100,7 @@ const Refusal kRefusals[] = {
 
 const Refusal kModelRefusals[] = {
     {"dropout", "0.1", kUnsupported, "'dropout'"},
-    {"byte_fallback", "true", kUnsupported, "'byte_fallback'"},
+    {"byte_fallback", "true", kUnsupported, "'byte_fallback' is not supported with"},
     {"continuing_subword_prefix", "\"##\"", kUnsupported, "'continuing_subword_prefix'"},
     {"end_of_word_suffix", "\"</w>\"", kUnsupported, "'end_of_word_suffix'"},
     {"vocab", "{}", kInvalid, "the vocabulary is empty"},
@@ -79,6 +114,28 @@ const Refusal kModelRefusals[] = {
     {"merges", R"([["t", "h", "e"]])", kInvalid, "a merge has 3 tokens, expected 2"},
     {"merges", R"(["q q"])", kInvalid, "a merge names token 'qq', which the vocabulary lacks"},
     {"merges", "null", kInvalid, "merges: expected array, found null"},
+};
+
+// Parts of a unigram model that are not right.
+const Refusal kUnigramRefusals[] = {
+    {"vocab", "{}", kInvalid, "model vocab: expected array, found object"},
+    {"vocab", "[]", kInvalid, "the vocabulary is empty"},
+    {"vocab", R"([["a"]])", kInvalid, "an entry has 1 parts, not 2"},
+    {"vocab", R"([["a", "b"]])", kInvalid, "expected number, found string"},
+    {"vocab", R"([["", 0]])", kInvalid, "token 0 is empty"},
+    {"vocab", R"([["a", 0], ["b", 0], ["a", 0]])", kInvalid,
+     "token 'a' is there twice, the second time with id 2"},
+    {"vocab", R"([["a\u0000", 0], ["b", 0], ["c", 0]])", kUnsupported, "a zero character in token"},
+    {"unk_id", "null", kUnsupported, "a unigram model without 'unk_id' is not supported"},
+    {"unk_id", "-1", kInvalid, "model unk_id"},
+    {"unk_id", "100000", kInvalid, "model unk_id"},
+    {"byte_fallback", "1", kInvalid, "model byte_fallback: expected boolean"},
+};
+
+const Refusal kScoreRefusals[] = {
+    {"scores", "[]", kInvalid, "model scores: expected one for each of 1100 tokens, found 0"},
+    {"scores", "{}", kInvalid, "model scores: expected array"},
+    {"unk_token", "\"?!?\"", kInvalid, "unk_token '?!?' is not in the vocabulary"},
 };
 
 void check_refused(const Json& json, const Refusal& refusal) {
@@ -102,6 +159,30 @@ TEST_CASE("what is not known or cannot be right is refused by name") {
     Json json = sample_json();
     json["model"][refusal.where] = Json::parse(refusal.json, "");
     check_refused(json, refusal);
+  }
+  for (const Refusal& refusal : kUnigramRefusals) {
+    CAPTURE(refusal.json);
+    Json json = committed_json("t5");
+    json["added_tokens"] = Json::array();
+    json["post_processor"] = Json();
+    json["model"][refusal.where] = Json::parse(refusal.json, "");
+    check_refused(json, refusal);
+  }
+  for (const Refusal& refusal : kScoreRefusals) {
+    CAPTURE(refusal.json);
+    Json json = committed_json("llama2");
+    json["model"][refusal.where] = Json::parse(refusal.json, "");
+    check_refused(json, refusal);
+  }
+}
+
+TEST_CASE("a decoder is needed, since what stands between tokens is its matter") {
+  for (const char* name : {"llama2", "t5"}) {
+    Json json = committed_json(name);
+    json["decoder"] = Json();
+    CHECK(error_of([&] { build_tokenizer_image(json, "t"); })
+              .message()
+              .find("model without a decoder is not supported") != std::string::npos);
   }
 }
 
@@ -145,7 +226,7 @@ TEST_CASE("a split pattern that cannot be run as Hugging Face runs it is refused
 }
 
 TEST_CASE("the same file gives the same bytes") {
-  for (const char* name : {"gpt2", "llama3", "qwen2", "smollm"}) {
+  for (const char* name : {"gpt2", "llama3", "qwen2", "smollm", "llama2", "gemma", "t5"}) {
     CHECK(build_tokenizer_image(committed_json(name), "a") ==
           build_tokenizer_image(committed_json(name), "b"));
   }

@@ -5,6 +5,8 @@
 //   bytes
 //                                                               on a line; a line of ids for each
 //   tokenizer_tool time   TOKENIZER.json                        text on stdin, seconds on stdout
+//   tokenizer_tool image  TOKENIZER.json                        the image on stdout
+// In place of TOKENIZER.json a SentencePiece model (tokenizer.model) or a GGUF file may stand.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "formats/gguf_tokenizer.h"
+#include "formats/sentencepiece.h"
 #include "lib/base/error.h"
 #include "lib/base/json.h"
 #include "lib/base/mapped_file.h"
@@ -29,6 +33,18 @@ using mica::Tokenizer;
 
 std::string read_stdin() {
   return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+}
+
+mica::Json read_tokenizer(const std::string& path) {
+  const std::string bytes = mica::read_text_file(path, uint64_t{1} << 30);
+  if (path.ends_with(".model")) {
+    return mica::read_sentencepiece_model(mica::as_bytes(bytes), path).tokenizer_json;
+  }
+  if (path.ends_with(".gguf")) {
+    const auto file = mica::GgufFile::parse(mica::as_bytes(bytes), path);
+    return mica::read_gguf_tokenizer(file).tokenizer_json;
+  }
+  return mica::Json::parse(bytes, path);
 }
 
 void print_ids(const std::vector<TokenId>& ids) {
@@ -75,8 +91,7 @@ void run_time(const Tokenizer& tokenizer) {
 void run(const std::vector<std::string>& arguments) {
   const auto has = [&](const char* word) { return std::ranges::count(arguments, word) > 0; };
   const std::string& path = arguments.at(1);
-  const auto image = mica::build_tokenizer_image(
-      mica::Json::parse(mica::read_text_file(path, uint64_t{1} << 30), path), path);
+  const auto image = mica::build_tokenizer_image(read_tokenizer(path), path);
   const Tokenizer tokenizer = Tokenizer::open(image, path);
   const EncodeOptions options{.match_added_tokens = !has("plain"),
                               .add_special_tokens = !has("no-special")};
@@ -88,6 +103,8 @@ void run(const std::vector<std::string>& arguments) {
     run_decode(tokenizer, has("skip-special"));
   else if (arguments[0] == "time")
     run_time(tokenizer);
+  else if (arguments[0] == "image")
+    std::fwrite(image.data(), 1, image.size(), stdout);
 }
 
 }  // namespace
