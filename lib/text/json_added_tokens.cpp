@@ -87,9 +87,12 @@ class AddedVocabulary {
       }
       if (spelling.empty()) continue;  // matches nothing
       uint8_t flags = image::kPresent | image::kAdded;
-      if (id < parts_.tokens.size()) flags |= parts_.tokens[id].flags & image::kInModel;
+      const bool in_model = id < parts_.tokens.size() && parts_.tokens[id].flags & image::kInModel;
+      if (in_model) flags |= image::kInModel;
       if (special_.contains(spelling)) flags |= image::kSpecial;
-      parts_.put_token(id, parts_.make_token(spelling, flags));
+      // The model goes on to look for its characters as they are spelled there.
+      const bool keeps = in_model && !parts_.is_by_bytes();
+      parts_.put_token(id, parts_.make_token(keeps ? entry.content : spelling, flags));
       if (entry.flags & image::kInPlainText) parts_.model_flags |= image::kPlainTextTokens;
       (entry.normalized ? parts_.added_normalized : parts_.added_raw)
           .push_back({std::move(spelling), id, entry.flags});

@@ -7,10 +7,10 @@
 #include "lib/base/utf8.h"
 #include "lib/text/added_tokens.h"
 #include "lib/text/byte_chars.h"
-#include "lib/text/token_decoder.h"
 #include "lib/text/normalizer.h"
 #include "lib/text/piece_encoder.h"
 #include "lib/text/pre_tokenizer.h"
+#include "lib/text/token_decoder.h"
 #include "lib/text/unicode_facts.h"
 
 namespace mica {

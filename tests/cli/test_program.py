@@ -330,9 +330,9 @@ class BadInput(Case):
         self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "mamba", "llama")
 
     def test_an_unknown_tokenizer(self):
-        path = self.path("t5.gguf")
-        tiny_gguf.write(path, tokenizer="t5")
-        self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "t5")
+        path = self.path("rwkv.gguf")
+        tiny_gguf.write(path, tokenizer="rwkv")
+        self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "rwkv")
         tiny_gguf.write(path, pre="martian")
         self.expect(mica("convert", path, self.path("x.mica")), UNSUPPORTED, "martian")
 

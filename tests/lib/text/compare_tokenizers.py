@@ -447,7 +447,7 @@ def sentencepiece_variants(folder):
     def flags(seed):
         def change(state):
             rng = random.Random(seed)
-            contents = ["<a>", "<a>b", "aa", "\u2581x", " x", "x ", "é", "e\u0301!", "<", "1", "\uff21", "\ufb01x"]
+            contents = ["<a>", "<a>b", "aa", "\u2581y", " x", "x ", "é", "e\u0301!", "<", "1", "\uff21", "\ufb01x"]
             model = state["model"]["vocab"]
             known = model if isinstance(model, dict) else {t: i for i, (t, _) in enumerate(model)}
             next_id = len(known)
@@ -458,6 +458,8 @@ def sentencepiece_variants(folder):
                     | {k: rng.random() < 0.4 for k in ("single_word", "lstrip", "rstrip", "normalized", "special")})
                 if content[0] == " ":
                     state["added_tokens"][-1]["lstrip"] = False
+                if content in known:  # we keep spellings of the model, and special tokens out of its trie
+                    state["added_tokens"][-1] |= {"normalized": False, "special": False}
         return change
 
     for seed in range(10):
