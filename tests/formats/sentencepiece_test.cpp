@@ -220,7 +220,8 @@ TEST_CASE("a folder whose tokenizer is not that of its model is refused") {
       {R"({"added_tokens_decoder": {"9": []}})", "added_tokens_decoder: expected object"},
       {R"({"add_bos_token": 1})", "add_bos_token: expected boolean"},
   };
-  for (const auto& [config, sentence] : cases) {
+  for (const auto& [given, sentence] : cases) {
+    const std::string config = given;
     CAPTURE(config);
     const Error error = error_of([&] { tokenizer_of(texts_with_model(config)); });
     CHECK_MESSAGE(error.message().find(sentence) != std::string::npos, error.message());

@@ -162,7 +162,8 @@ TEST_CASE("plain spans move along with every normalizer") {
       {R"({"type": "Strip", "strip_left": true, "strip_right": true})", "   [n][n]  "},
       {R"({"type": "SentencePiece", "precompiled_charsmap": ""})", "  a   b [n][n] "},
   };
-  for (const auto& [normalizer, text] : cases) {
+  for (const auto& [given, text] : cases) {
+    const std::string normalizer = given;
     CAPTURE(normalizer);
     Json json = committed_json("llama2");
     json["normalizer"] = Json::parse(normalizer, "");
