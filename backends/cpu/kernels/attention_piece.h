@@ -14,13 +14,19 @@
 namespace mica::cpu {
 namespace {
 
+MICA_NOINLINE void cap_scores(const AttentionTile& tile, int64_t begin, int64_t end,
+                              float* scores) {
+  for (int64_t r = 0; r < tile.tokens * tile.heads; ++r, scores += kPiecePositions) {
+    for (int64_t p = begin; p < end; p += kLanes) {
+      store(scores + p, soft_cap(load<Floats>(scores + p), tile.softcap * kLog2E));
+    }
+  }
+}
+
 // Scores of positions [begin, end), multiples of a block, to 2^(score - largest) where the row sees
 // them and 0 elsewhere.
-MICA_INLINE void weigh_row(float* scores, int64_t begin, int64_t end, const Sight& seen, float cap,
+MICA_INLINE void weigh_row(float* scores, int64_t begin, int64_t end, const Sight& seen,
                            float& row_largest, float& row_sum) {
-  for (int64_t p = begin; cap != 0 && p < end; p += kLanes) {
-    store(scores + p, soft_cap(load<Floats>(scores + p), cap));
-  }
   for (int64_t p = begin; p < seen.first; ++p) scores[p] = -__builtin_inff();
   for (int64_t p = seen.last; p < end; ++p) scores[p] = -__builtin_inff();
   Floats top = load<Floats>(scores + begin);
@@ -43,10 +49,10 @@ MICA_INLINE void attend_in(const AttentionTile& tile, int64_t begin, int64_t end
   const int64_t first = sight(tile, 0, begin, end).first / kBlockTokens * kBlockTokens;
   const int64_t last = (end - begin + kBlockTokens - 1) / kBlockTokens * kBlockTokens;
   score_blocks<kFormat>(tile, begin, first, last, scratch);
+  if (tile.softcap != 0) cap_scores(tile, first, last, scratch.scores);
   for (int64_t r = 0; r < tile.tokens * tile.heads; ++r) {
     weigh_row(scratch.scores + r * kPiecePositions, first, last,
-              sight(tile, r / tile.heads, begin, end), tile.softcap * kLog2E, state.largest[r],
-              state.sum[r]);
+              sight(tile, r / tile.heads, begin, end), state.largest[r], state.sum[r]);
   }
   add_values<kFormat>(tile, begin, first, end, scratch, state.out);
 }

@@ -13,13 +13,16 @@ MICA_INLINE void add_positions(const float* weights, const std::byte* values, in
                                int64_t positions, Floats (&total)[kRows][kVectors]) {
   constexpr int64_t kElement = element_bytes(kFormat);
   for (int64_t p = 0; p < positions; ++p, values += stride * kElement) {
-    Floats value[kVectors];
     for (int v = 0; v < kVectors; ++v) {
-      value[v] = load_channels<kFormat>(values + v * kLanes * kElement);
-    }
-    for (int r = 0; r < kRows; ++r) {
-      const Floats weight = splat<Floats>(weights[r * kPiecePositions + p]);
-      for (int v = 0; v < kVectors; ++v) total[r][v] = multiply_add(weight, value[v], total[r][v]);
+      const float* weight = weights + p;
+      // Of sixteen registers none is left to keep weights from one vector to the next; GCC 12 would
+      // keep them and put a sum into memory.
+      if constexpr (Floats::kParts == 2 && kVectors > 1) asm volatile("" : "+r"(weight));
+      const Floats value = load_channels<kFormat>(values + v * kLanes * kElement);
+      for (int r = 0; r < kRows; ++r) {
+        const Floats factor = splat<Floats>(weight[r * kPiecePositions]);
+        total[r][v] = multiply_add(factor, value, total[r][v]);
+      }
     }
   }
 }
@@ -68,10 +71,12 @@ MICA_NOINLINE void add_widened_block(const AttentionTile& tile, int64_t first, i
       });
     });
   };
+  const auto sight_of = [&](int64_t token) { return sight(tile, token, first, first + positions); };
+  const Sight last = sight_of(tile.tokens - 1);
   for (int64_t token = 0, next; token < tile.tokens; token = next) {
-    const Sight seen = sight(tile, token, first, first + positions);
-    next = token + 1;  // tokens that see the same are added together
-    while (next < tile.tokens && sight(tile, next, first, first + positions) == seen) ++next;
+    const Sight seen = sight_of(token);
+    next = seen == last ? tile.tokens : token + 1;  // tokens that see the same are added together
+    while (next < tile.tokens && sight_of(next) == seen) ++next;
     if (seen.first < seen.last) add_rows(token * tile.heads, (next - token) * tile.heads, seen);
   }
 }
@@ -88,29 +93,26 @@ MICA_INLINE void add_widened_values(const AttentionTile& tile, int64_t begin, in
   }
 }
 
-// Positions [first, last) of the piece from `begin` on for rows that see them all: sums stay in
-// registers from block to block.
-template <KvFormat kFormat>
-MICA_INLINE void add_direct_values(const AttentionTile& tile, int64_t begin, int64_t first,
-                                   int64_t last, int64_t first_row, int64_t rows,
-                                   const float* scores, float* out) {
+// Positions [first, last) of the piece from `begin` on for kRows rows that see them all: sums stay
+// in registers from block to block, for which GCC needs each number of rows in a function of its
+// own.
+template <KvFormat kFormat, int kRows>
+MICA_NOINLINE void add_direct_rows(const AttentionTile& tile, int64_t begin, int64_t first,
+                                   int64_t last, const float* weights, float* out) {
   constexpr int64_t kElement = element_bytes(kFormat);
   const int64_t size = tile.head_size;
-  for_rows<kAttendRows>(rows, [&]<int kRows>(int64_t r) {
-    const float* weights = scores + (first_row + r) * kPiecePositions;
-    for_channels<kRows>(size, [&]<int kVectors>(int64_t c) {
-      continue_sums<kRows, kVectors>(out + (first_row + r) * size + c, size, [&](auto& total) {
-        for (int64_t p = first; p < last;) {
-          const int64_t block = (begin + p) / kBlockTokens, place = (begin + p) % kBlockTokens;
-          const int64_t left = kBlockTokens - place;
-          const int64_t count = left < last - p ? left : last - p;
-          const std::byte* values = block_values(tile, block);
-          if (p + count < last) prefetch_part(tile, block_values(tile, block + 1));
-          add_positions<kFormat>(weights + p, values + (place * size + c) * kElement, size, count,
-                                 total);
-          p += count;
-        }
-      });
+  for_channels<kRows>(size, [&]<int kVectors>(int64_t c) {
+    continue_sums<kRows, kVectors>(out + c, size, [&](auto& total) {
+      for (int64_t p = first; p < last;) {
+        const int64_t block = (begin + p) / kBlockTokens, place = (begin + p) % kBlockTokens;
+        const int64_t left = kBlockTokens - place;
+        const int64_t count = left < last - p ? left : last - p;
+        const std::byte* values = block_values(tile, block);
+        if (p + count < last) prefetch_part(tile, block_values(tile, block + 1));
+        add_positions<kFormat>(weights + p, values + (place * size + c) * kElement, size, count,
+                               total);
+        p += count;
+      }
     });
   });
 }
@@ -121,8 +123,11 @@ MICA_INLINE void add_all_direct(const AttentionTile& tile, int64_t begin, int64_
                                 const float* scores, float* out) {
   const auto add = [&](int64_t token, int64_t tokens, int64_t first, int64_t last) {
     if (first >= last) return;
-    add_direct_values<kFormat>(tile, begin, first, last, token * tile.heads, tokens * tile.heads,
-                               scores, out);
+    for_rows<kAttendRows>(tokens * tile.heads, [&]<int kRows>(int64_t r) {
+      r += token * tile.heads;
+      add_direct_rows<kFormat, kRows>(tile, begin, first, last, scores + r * kPiecePositions,
+                                      out + r * tile.head_size);
+    });
   };
   int64_t first = sight(tile, tile.tokens - 1, begin, end).first;
   int64_t last = sight(tile, 0, begin, end).last;
