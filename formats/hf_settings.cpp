@@ -59,6 +59,7 @@ constexpr std::string_view kMeaningful[] = {
     "use_qkv_bias",
     "use_sliding_window",
 };
+static_assert(std::is_sorted(std::begin(kMeaningful), std::end(kMeaningful)));
 
 // Settings of training, of generation and of other programs. What ends in one of these words counts
 // too.
