@@ -32,6 +32,21 @@ View<float> flat(const View<float>& view) {  // [T, H, E] as [T, H * E]
   return {view.data(), view.rows(), view.row_size()};
 }
 
+// The parts of `segments` that lie in `rows`, which are then counted from 0.
+std::vector<BatchSegment> clip(std::span<const BatchSegment> segments, RowRange rows) {
+  std::vector<BatchSegment> clipped;
+  for (const BatchSegment& s : segments) {
+    const int64_t first = std::max(s.first_row, rows.first);
+    const int64_t end = std::min(s.first_row + s.tokens, rows.first + rows.count);
+    if (first >= end) continue;
+    clipped.push_back({.first_row = first - rows.first,
+                       .tokens = end - first,
+                       .first_position = s.first_position + first - s.first_row,
+                       .blocks = s.blocks});
+  }
+  return clipped;
+}
+
 StepLimits step_limits(const ModelConfig& c, const DecoderLimits& limits) {
   const int64_t attention = c.heads * c.head_size;
   const int64_t widest = std::max({c.hidden_size, c.feed_forward_size, attention});
@@ -87,24 +102,27 @@ uint64_t Decoder::place(Scratch& s, std::byte* base, const ModelConfig& c,
   return arena.used();
 }
 
-Decoder::Scratch Decoder::first_rows(int64_t tokens) const {
+Decoder::Scratch Decoder::slice(RowRange rows) const {
   Scratch s = scratch_;
   for (View<float>* view : {&s.x, &s.q, &s.k, &s.v, &s.attention, &s.gated, &s.product, &s.cosine,
                             &s.sine, &s.window_cosine, &s.window_sine}) {
-    if (!view->empty()) *view = view->first_rows(tokens);
+    if (!view->empty()) *view = view->slice(rows.first, rows.count);
   }
   return s;
 }
 
 bool Decoder::forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
-                      const KvPool& kv, const CancelFlag* cancel) {
-  const Scratch s = first_rows(std::ssize(ids));
+                      const KvPool& kv, RowRange logit_rows, const CancelFlag* cancel) {
+  const Scratch s = slice({0, std::ssize(ids)});
+  const Batch batch{s, segments};
+  const std::vector<BatchSegment> last_segments = clip(segments, logit_rows);
+  const Batch last{slice(logit_rows), last_segments};
   compute_angles(s, segments);
   backend_.embed(
       {.ids = ids, .table = &weights_.embedding, .scale = config_.embedding_scale, .out = s.x});
   for (int64_t i = 0; i < config_.layers; ++i) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return false;
-    run_layer(i, s, segments, kv.layer(i));
+    run_layer(i, batch, i + 1 < config_.layers ? batch : last, kv.layer(i));
   }
   return true;
 }
@@ -122,24 +140,27 @@ void Decoder::compute_angles(const Scratch& s, std::span<const BatchSegment> seg
   }
 }
 
-void Decoder::run_layer(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
-                        const KvLayer& kv) {
+// Keys and values of all rows, the rest for those wanted.
+void Decoder::run_layer(int64_t layer, const Batch& batch, const Batch& wanted, const KvLayer& kv) {
+  store_kv(layer, batch, kv);
+  if (wanted.segments.empty()) return;
   const LayerWeights& w = weights_.layers[layer];
-  attend(layer, s, segments, kv);
+  const Scratch& s = wanted.s;
+  attend(layer, wanted, kv);
   if (config_.parallel_residual) feed_forward(w, s);
   add_product(flat(s.attention), w.attn_out, w.attn_out_bias, w.attn_post_norm, s);
   if (!config_.parallel_residual) feed_forward(w, s);
   add_product(s.gated, w.down, w.down_bias, w.ffn_post_norm, s);
 }
 
-void Decoder::attend(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
-                     const KvLayer& kv) {
+void Decoder::store_kv(int64_t layer, const Batch& batch, const KvLayer& kv) {
   const LayerWeights& w = weights_.layers[layer];
-  const bool windowed = config_.windowed_layers[layer];
+  const Scratch& s = batch.s;
   RopeTable rope;
   if (config_.rope_layers[layer]) {
-    rope = windowed && config_.window_rope ? RopeTable{s.window_cosine, s.window_sine}
-                                           : RopeTable{s.cosine, s.sine};
+    rope = config_.windowed_layers[layer] && config_.window_rope
+               ? RopeTable{s.window_cosine, s.window_sine}
+               : RopeTable{s.cosine, s.sine};
   }
   const Projection projections[] = {{.weight = &w.q, .bias = w.q_bias, .out = flat(s.q)},
                                     {.weight = &w.k, .bias = w.k_bias, .out = flat(s.k)},
@@ -152,14 +173,17 @@ void Decoder::attend(int64_t layer, const Scratch& s, std::span<const BatchSegme
                           .k_norm = w.k_norm,
                           .rope = rope,
                           .kv = kv,
-                          .segments = segments});
-  backend_.attention({.q = s.q,
+                          .segments = batch.segments});
+}
+
+void Decoder::attend(int64_t layer, const Batch& batch, const KvLayer& kv) {
+  backend_.attention({.q = batch.s.q,
                       .kv = kv,
-                      .segments = segments,
+                      .segments = batch.segments,
                       .scale = config_.attention_scale,
                       .softcap = config_.attention_softcap,
-                      .window = windowed ? config_.window : INT64_MAX,
-                      .out = s.attention});
+                      .window = config_.windowed_layers[layer] ? config_.window : INT64_MAX,
+                      .out = batch.s.attention});
 }
 
 void Decoder::feed_forward(const LayerWeights& w, const Scratch& s) {
@@ -186,7 +210,7 @@ void Decoder::add_product(View<const float> x, const Weight& weight, View<const 
 }
 
 View<const float> Decoder::logits(std::span<const int32_t> rows) {
-  const View<float> out = scratch_.logits.first_rows(std::ssize(rows));
+  const View<float> out = scratch_.logits.slice(0, std::ssize(rows));
   backend_.logits({.x = scratch_.x,
                    .rows = rows,
                    .norm = weights_.output_norm,

@@ -20,6 +20,12 @@ namespace mica {
 // Set by another thread to end long work early.
 using CancelFlag = std::atomic<bool>;
 
+// Rows [first, first + count) of a step.
+struct RowRange {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
 struct DecoderLimits {
   int64_t tokens = 0;      // T of a step
   int64_t logit_rows = 0;  // R of a call of logits()
@@ -38,12 +44,14 @@ class Decoder {
   uint64_t reserved_bytes() const { return reserved_bytes_; }
 
   // Runs ids [T] through all layers; their keys and values are stored in `kv` where `segments`,
-  // which cover the rows in order, say. Ids are below V. Returns false when `cancel` was set
-  // meanwhile: what the segments' positions hold is undefined then.
+  // which cover the rows in order, say. Ids are below V. Logits can be asked for `logit_rows`: what
+  // others would need of the last layer besides keys and values is left out. Returns false when
+  // `cancel` was set meanwhile: what the segments' positions hold is undefined then.
   bool forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
-               const KvPool& kv, const CancelFlag* cancel = nullptr);
+               const KvPool& kv, RowRange logit_rows, const CancelFlag* cancel = nullptr);
 
-  // Logits after the given rows of the last forward, [R, V]; valid until the next call.
+  // Logits after the given rows of the last forward, among its logit_rows, [R, V]; valid until the
+  // next call.
   View<const float> logits(std::span<const int32_t> rows);
 
  private:
@@ -61,12 +69,16 @@ class Decoder {
   };
   static uint64_t place(Scratch& scratch, std::byte* base, const ModelConfig& config,
                         const ModelWeights& weights, const DecoderLimits& limits);
-  Scratch first_rows(int64_t tokens) const;
+  // Rows of a step, whole segments or parts of them.
+  struct Batch {
+    Scratch s;
+    std::span<const BatchSegment> segments;
+  };
+  Scratch slice(RowRange rows) const;
   void compute_angles(const Scratch& s, std::span<const BatchSegment> segments);
-  void run_layer(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
-                 const KvLayer& kv);
-  void attend(int64_t layer, const Scratch& s, std::span<const BatchSegment> segments,
-              const KvLayer& kv);
+  void run_layer(int64_t layer, const Batch& batch, const Batch& wanted, const KvLayer& kv);
+  void store_kv(int64_t layer, const Batch& batch, const KvLayer& kv);
+  void attend(int64_t layer, const Batch& batch, const KvLayer& kv);
   void feed_forward(const LayerWeights& w, const Scratch& s);
   // The end of a block: what it adds to the residual stream.
   void add_product(View<const float> x, const Weight& weight, View<const float> bias,

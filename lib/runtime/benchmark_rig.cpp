@@ -83,7 +83,9 @@ double BenchmarkRig::decode(int64_t batch, int64_t position) {
 double BenchmarkRig::step(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                           std::span<const int32_t> logit_rows) {
   const Stopwatch stopwatch;
-  decoder_->forward(ids, segments, pool_);
+  RowRange rows;
+  if (!logit_rows.empty()) rows = {logit_rows.front(), std::ssize(logit_rows)};
+  decoder_->forward(ids, segments, pool_, rows);
   if (!logit_rows.empty()) decoder_->logits(logit_rows);
   const double seconds = stopwatch.seconds();
   file_.check();

@@ -152,8 +152,13 @@ void Evaluation::run_step(int64_t first_window, int64_t windows, int64_t begin, 
       scored.push_back({window, p, static_cast<int32_t>(first_row + p - begin)});
     }
   }
+  RowRange logit_rows;
+  if (!scored.empty()) {
+    const int64_t first = scored.front().row;
+    logit_rows = {.first = first, .count = scored.back().row + 1 - first};
+  }
   const auto lock = model_.engine().lock();
-  decoder_->forward(ids, segments, *pool_);
+  decoder_->forward(ids, segments, *pool_, logit_rows);
   for (std::span<const Scored> left = scored; !left.empty();) {
     const size_t count = std::min(left.size(), static_cast<size_t>(kLogitRows));
     score_rows(left.first(count));

@@ -111,8 +111,9 @@ bool Session::step(std::span<const TokenId> ids, bool wants_logits, const Cancel
   View<const float> logits;
   {
     const auto lock = model_->engine().lock();
-    if (!decoder_->forward(ids, {&segment, 1}, *pool_, cancel)) return false;
     const auto last = static_cast<int32_t>(ids.size() - 1);
+    const RowRange logit_rows{.first = last, .count = wants_logits ? 1 : 0};
+    if (!decoder_->forward(ids, {&segment, 1}, *pool_, logit_rows, cancel)) return false;
     if (wants_logits) logits = decoder_->logits({&last, 1});
   }
   model_->file().check();

@@ -26,7 +26,10 @@ class View {
   int64_t size() const { return dims_[0] * row_size(); }
   bool empty() const { return data_ == nullptr; }
   T* row(int64_t index) const { return data_ + index * row_size(); }
-  View first_rows(int64_t count) const { return {data_, count, dims_[1], dims_[2], dims_[3]}; }
+  // Rows [first, first + count).
+  View slice(int64_t first, int64_t count) const {
+    return {row(first), count, dims_[1], dims_[2], dims_[3]};
+  }
 
  private:
   T* data_ = nullptr;

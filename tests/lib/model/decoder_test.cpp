@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <doctest/doctest.h>
+#include <numeric>
 
 #include "lib/backend/reference_backend.h"
 #include "tests/support/temp_folder.h"
@@ -39,8 +40,9 @@ class Fixture {
   KvPool& pool() { return pool_; }
   Decoder& decoder() { return decoder_; }
 
-  // Logits after every one of `ids`, fed `chunk` at a time.
-  std::vector<float> logits_of(const std::vector<int32_t>& ids, size_t chunk) {
+  // Logits after every one of `ids` from `from` on, fed `chunk` at a time; others are not asked
+  // for.
+  std::vector<float> logits_of(const std::vector<int32_t>& ids, size_t chunk, size_t from = 0) {
     KvSequence sequence(pool_);
     std::vector<float> all;
     for (size_t begin = 0; begin < ids.size(); begin += chunk) {
@@ -49,15 +51,19 @@ class Fixture {
       const BatchSegment segment{.tokens = std::ssize(part),
                                  .first_position = static_cast<int64_t>(begin),
                                  .blocks = sequence.blocks()};
-      REQUIRE(decoder_.forward(part, {&segment, 1}, pool_));
-      append_logits(part.size(), all);
+      const size_t first = std::clamp(from, begin, begin + part.size()) - begin;
+      const RowRange rows{.first = static_cast<int64_t>(first),
+                          .count = static_cast<int64_t>(part.size() - first)};
+      REQUIRE(decoder_.forward(part, {&segment, 1}, pool_, rows));
+      append_logits(rows, all);
     }
     return all;
   }
 
-  void append_logits(size_t rows, std::vector<float>& all) {
-    std::vector<int32_t> numbers(rows);
-    for (size_t i = 0; i < rows; ++i) numbers[i] = static_cast<int32_t>(i);
+  void append_logits(RowRange rows, std::vector<float>& all) {
+    if (rows.count == 0) return;
+    std::vector<int32_t> numbers(static_cast<size_t>(rows.count));
+    std::iota(numbers.begin(), numbers.end(), static_cast<int32_t>(rows.first));
     const View<const float> logits = decoder_.logits(numbers);
     all.insert(all.end(), logits.data(), logits.data() + logits.size());
   }
@@ -97,6 +103,22 @@ TEST_CASE("logits do not depend on how tokens are split into steps, bit for bit"
   }
 }
 
+TEST_CASE("logits are the same, bit for bit, when those of other rows are not asked for") {
+  for (const Architecture* architecture : architectures()) {
+    CAPTURE(architecture->name);
+    Fixture fixture(
+        {.architecture = architecture->name, .biases = true, .change_metadata = add_features});
+    const auto ids = some_ids(kTokens);
+    const std::vector<float> whole = fixture.logits_of(ids, kTokens);
+    for (const size_t from : {size_t{1}, size_t{20}, ids.size() - 1}) {
+      const auto first = static_cast<std::ptrdiff_t>(from * (whole.size() / ids.size()));
+      const std::vector<float> asked_for(whole.begin() + first, whole.end());
+      CHECK(fixture.logits_of(ids, kTokens, from) == asked_for);
+      CHECK(fixture.logits_of(ids, 7, from) == asked_for);
+    }
+  }
+}
+
 TEST_CASE("sequences in one batch do not see one another") {
   Fixture fixture({});
   const auto first = some_ids(19, 1), second = some_ids(21, 2);
@@ -113,10 +135,14 @@ TEST_CASE("sequences in one batch do not see one another") {
   };
   std::vector<int32_t> ids = first;
   ids.insert(ids.end(), second.begin(), second.end());
-  REQUIRE(fixture.decoder().forward(ids, segments, fixture.pool()));
-  std::vector<float> together;
-  fixture.append_logits(ids.size(), together);
-  CHECK(together == apart);
+  for (const int64_t first : {0, 7, 19, 30}) {
+    const RowRange rows{.first = first, .count = std::ssize(ids) - first};
+    REQUIRE(fixture.decoder().forward(ids, segments, fixture.pool(), rows));
+    std::vector<float> together;
+    fixture.append_logits(rows, together);
+    const auto skipped = first * std::ssize(apart) / std::ssize(ids);
+    CHECK(together == std::vector<float>(apart.begin() + skipped, apart.end()));
+  }
 }
 
 TEST_CASE("every part of the computation shows: other ids, biases, cache types change logits") {
@@ -187,7 +213,7 @@ TEST_CASE("a cancelled step says so") {
   const BatchSegment segment{.tokens = 1, .blocks = sequence.blocks()};
   const CancelFlag cancel = true;
   const int32_t id = 5;
-  CHECK_FALSE(fixture.decoder().forward({&id, 1}, {&segment, 1}, fixture.pool(), &cancel));
+  CHECK_FALSE(fixture.decoder().forward({&id, 1}, {&segment, 1}, fixture.pool(), {}, &cancel));
 }
 
 }  // namespace

@@ -34,12 +34,12 @@ TEST_CASE("a default view is empty and has no rows") {
   CHECK(view.size() == 0);
 }
 
-TEST_CASE("the first rows keep place and row shape") {
+TEST_CASE("a slice of rows keeps the row shape") {
   std::vector<int> numbers(24);
-  const View<int> first = View<int>(numbers.data(), 4, 2, 3).first_rows(2);
-  CHECK(first.data() == numbers.data());
-  CHECK(first.rows() == 2);
-  CHECK(first.row_size() == 6);
+  const View<int> slice = View<int>(numbers.data(), 4, 2, 3).slice(1, 2);
+  CHECK(slice.data() == numbers.data() + 6);
+  CHECK(slice.rows() == 2);
+  CHECK(slice.row_size() == 6);
 }
 
 TEST_CASE("a view of const elements is made from one of mutable elements") {
