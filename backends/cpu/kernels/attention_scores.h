@@ -108,9 +108,7 @@ MICA_NOINLINE void score_blocks(const AttentionTile& tile, int64_t begin, int64_
   }
   for (int64_t p = first; p < last; p += kBlockTokens) {
     const int64_t block = (begin + p) / kBlockTokens;
-    prefetch_part(tile, p + kBlockTokens < last
-                            ? block_keys(tile, block + 1)
-                            : block_values(tile, (begin + first) / kBlockTokens));
+    prefetch_after_keys(tile, block, (begin + first) / kBlockTokens, (begin + last) / kBlockTokens);
     score_keys<kFormat>(tile, block_keys(tile, block), scratch, scratch.scores + p);
   }
 }

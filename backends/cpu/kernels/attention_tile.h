@@ -34,10 +34,27 @@ MICA_INLINE const std::byte* block_values(const AttentionTile& tile, int64_t blo
   return block_keys(tile, block) + tile.part_bytes;
 }
 
-// Asks for a part of a block, keys or values, that is read soon: blocks lie apart, so the
-// processor's own prefetching ends with each.
+// Blocks lie apart, so the processor's own prefetching ends with each. Parts of them, keys or
+// values, are asked for so many before they are read. (One thread of a Zen 5, decode of SmolLM2 at
+// depths of 4096 and 8192, to one block ahead: two 1.12 and 1.09, four 1.11 and 1.16, eight 1.03
+// and 1.10.)
+constexpr int64_t kBlocksAhead = 4;
+
 MICA_INLINE void prefetch_part(const AttentionTile& tile, const std::byte* part) {
   for (int64_t i = 0; i < tile.part_bytes; i += 64) __builtin_prefetch(part + i);
+}
+// With the keys of `block`, of blocks [first, last) whose keys are read and then their values.
+MICA_INLINE void prefetch_after_keys(const AttentionTile& tile, int64_t block, int64_t first,
+                                     int64_t last) {
+  const int64_t ahead = block + kBlocksAhead, values = first + ahead - last;
+  if (ahead < last) {
+    prefetch_part(tile, block_keys(tile, ahead));
+  } else if (values < last) {
+    prefetch_part(tile, block_values(tile, values));
+  }
+}
+MICA_INLINE void prefetch_after_values(const AttentionTile& tile, int64_t block, int64_t last) {
+  if (block + kBlocksAhead < last) prefetch_part(tile, block_values(tile, block + kBlocksAhead));
 }
 
 // The positions [first, last) that a token may see of [begin, end), counted from `begin`.

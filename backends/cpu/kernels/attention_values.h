@@ -84,9 +84,10 @@ MICA_NOINLINE void add_widened_block(const AttentionTile& tile, int64_t first, i
 template <KvFormat kFormat>
 MICA_INLINE void add_widened_values(const AttentionTile& tile, int64_t begin, int64_t first,
                                     int64_t last, const AttentionScratch& scratch, float* out) {
+  const int64_t end = (begin + last + kBlockTokens - 1) / kBlockTokens;
   for (int64_t p = first; p < last; p += kBlockTokens) {
     const int64_t left = last - p, block = (begin + p) / kBlockTokens;
-    if (left > kBlockTokens) prefetch_part(tile, block_values(tile, block + 1));
+    prefetch_after_values(tile, block, end);
     const int64_t positions = left < kBlockTokens ? left : kBlockTokens;
     widen_values<kFormat>(block_values(tile, block), tile.head_size, positions, scratch.values);
     add_widened_block(tile, begin + p, positions, scratch.scores + p, scratch.values, out);
@@ -100,7 +101,7 @@ template <KvFormat kFormat, int kRows>
 MICA_NOINLINE void add_direct_rows(const AttentionTile& tile, int64_t begin, int64_t first,
                                    int64_t last, const float* weights, float* out) {
   constexpr int64_t kElement = element_bytes(kFormat);
-  const int64_t size = tile.head_size;
+  const int64_t size = tile.head_size, end = (begin + last + kBlockTokens - 1) / kBlockTokens;
   for_channels<kRows>(size, [&]<int kVectors>(int64_t c) {
     continue_sums<kRows, kVectors>(out + c, size, [&](auto& total) {
       for (int64_t p = first; p < last;) {
@@ -108,7 +109,7 @@ MICA_NOINLINE void add_direct_rows(const AttentionTile& tile, int64_t begin, int
         const int64_t left = kBlockTokens - place;
         const int64_t count = left < last - p ? left : last - p;
         const std::byte* values = block_values(tile, block);
-        if (p + count < last) prefetch_part(tile, block_values(tile, block + 1));
+        prefetch_after_values(tile, block, end);
         add_positions<kFormat>(weights + p, values + (place * size + c) * kElement, size, count,
                                total);
         p += count;
