@@ -22,7 +22,7 @@ std::string replaced(std::string_view text, std::string_view what, std::string_v
 
 }  // namespace
 
-void Decoder::add(const ComponentView& component) {
+void TokenDecoder::add(const ComponentView& component) {
   const auto expect_text = [&](std::string_view text) {
     if (!text.empty()) return;
     throw Error(
@@ -52,13 +52,13 @@ void Decoder::add(const ComponentView& component) {
   }
 }
 
-std::string Decoder::token_bytes(uint32_t id) const {
+std::string TokenDecoder::token_bytes(uint32_t id) const {
   const std::string text = spell(id, false);
   const std::optional<uint8_t> byte = byte_fallback_ ? byte_of_token(text) : std::nullopt;
   return byte ? std::string(1, static_cast<char>(*byte)) : text;
 }
 
-std::string Decoder::spell(uint32_t id, bool is_first) const {
+std::string TokenDecoder::spell(uint32_t id, bool is_first) const {
   std::string text(image_.token_bytes(id));
   for (const ComponentView& step : token_steps_) {
     if (step.kind == ComponentKind::kReplaceDecode) {

@@ -1,7 +1,7 @@
 // Tokens back to text: the decoder steps of a tokenizer, and a text that is put together token by
 // token.
 //
-// Decoder: immutable after construction, safe to share by threads; the image must outlive it.
+// TokenDecoder: immutable after construction, safe to share by threads; the image must outlive it.
 // DecodedText: one thread's; the decoder must outlive it.
 #pragma once
 
@@ -15,9 +15,9 @@
 
 namespace mica {
 
-class Decoder {
+class TokenDecoder {
  public:
-  explicit Decoder(const ImageView& image) : image_(image) {}
+  explicit TokenDecoder(const ImageView& image) : image_(image) {}
 
   static bool is_step(image::ComponentKind kind) { return static_cast<uint32_t>(kind) >= 64; }
 
@@ -43,7 +43,7 @@ class Decoder {
 // are no UTF-8 together, each becomes U+FFFD, as tokenizers has it.
 class DecodedText {
  public:
-  explicit DecodedText(const Decoder& decoder)
+  explicit DecodedText(const TokenDecoder& decoder)
       : decoder_(decoder), left_to_strip_(decoder.strip_.flags) {}
 
   // What the token adds; flush() what is left at the end.
@@ -54,7 +54,7 @@ class DecodedText {
   void take_byte_run(std::string& text);
   void strip(std::string& text);
 
-  const Decoder& decoder_;
+  const TokenDecoder& decoder_;
   bool is_first_ = true;
   std::string byte_run_;
   uint32_t left_to_strip_;  // characters at the beginning of the text

@@ -46,7 +46,7 @@ struct Tokenizer::State {
   AddedTokenMatcher added_normalized{image, Section::kAddedNormalized};
   Normalizer normalizer{image.name(), &added_normalized};
   PreTokenizer pre_tokenizer{image.name()};
-  Decoder decoder{image};
+  TokenDecoder decoder{image};
   std::vector<TokenId> prefix = image.affix(Section::kPrefix);
   std::vector<TokenId> suffix = image.affix(Section::kSuffix);
 
@@ -57,7 +57,7 @@ struct Tokenizer::State {
 
   void add(const ComponentView& component) {
     if (Normalizer::is_step(component.kind)) return normalizer.add(component);
-    if (Decoder::is_step(component.kind)) return decoder.add(component);
+    if (TokenDecoder::is_step(component.kind)) return decoder.add(component);
     pre_tokenizer.add(component);
   }
 

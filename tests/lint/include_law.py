@@ -1,9 +1,10 @@
-"""Checks what the folders may include of each other, and three laws of files beside it.
+"""Checks what the folders may include of each other, and four laws of files beside it.
 
     include_law.py ROOT     prints one line a violation; exit status 1 when there is one
 
 The laws: a folder includes only what LAW allows it; third-party headers that stay inside .cpp files
-do; file names are unique; a header opens with a comment.
+do; file names are unique; a header opens with a comment; no two headers define a class of one name
+in one namespace (the linker would take either's functions for both).
 """
 
 import collections
@@ -45,6 +46,8 @@ LAW = {
 HIDDEN = re.compile(r"fmt/|nlohmann/|pcre2|utf8proc|xxhash|CLI/")
 HIDING_FOLDERS = ("lib/", "quant/", "formats/", "backends/")
 
+NAMESPACE = re.compile(r"namespace (?:([\w:]+) )?\{$|\}  // namespace")
+CLASS = re.compile(r"(?:class|struct|union|enum class|enum) ([\w:]+)\b[^;()]*\{")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 # Names that a tool or a convention gives. A command's file is named after its command.
@@ -96,13 +99,33 @@ def name_violations(names):
             yield f"{base}: expected one file of this name, found {', '.join(found)}"
 
 
+def classes(text):
+    """Names of the classes that a header defines outside of others, with their namespace."""
+    open_namespaces = []
+    for line in text.splitlines():
+        if found := NAMESPACE.match(line):
+            if line.startswith("}"):
+                open_namespaces.pop()
+            else:
+                open_namespaces.append(found[1])
+        elif (found := CLASS.match(line)) and None not in open_namespaces:
+            yield "::".join([*open_namespaces, found[1]])
+
+
 def violations(root):
     code = code_files(root)
+    places = collections.defaultdict(set)
     for name in code:
         with open(os.path.join(root, name), encoding="utf-8") as file:
             text = file.read()
         yield from include_violations(name, text, set(code))
         yield from comment_violations(name, text)
+        if name.endswith((".h", ".hpp")):
+            for class_name in classes(text):
+                places[class_name].add(name)
+    for class_name, found in places.items():
+        if len(found) > 1:
+            yield f"{class_name}: expected one header that defines it, found {', '.join(sorted(found))}"
     yield from name_violations(source_files(root))
 
 

@@ -12,7 +12,7 @@ import include_law
 CLANG_FORMAT = sys.argv[1] if len(sys.argv) > 1 else ""
 
 GOOD = {
-    "lib/base/error.h": "// Errors.\n",
+    "lib/base/error.h": "// Errors.\nnamespace mica {\nclass Error {\n};\n}  // namespace mica\n",
     "lib/base/json.cpp": '#include "lib/base/error.h"\n\n#include <nlohmann/json.hpp>\n',
     "lib/tensor/view.h": '// Views.\n#include "lib/base/error.h"\n',
     "quant/weight_type.h": '// Types.\n#include "lib/tensor/view.h"\n',
@@ -62,6 +62,7 @@ BAD = [
     ("quant/a.h", "// A.\n#include <fmt/core.h>\n", "only in .cpp files"),
     ("lib/base/a.h", "#pragma once\n", "expected an opening comment"),
     ("lib/tensor/error.h", "// A second one.\n", "expected one file of this name"),
+    ("lib/tensor/a.h", "// A.\nnamespace mica {\nclass Error : Base {\n", "one header that defines it"),
     ("quant/panel_test.cpp.in", '#include "formats/reader.h"\n', "quant may not include"),
 ]
 
