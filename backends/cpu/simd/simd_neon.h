@@ -42,7 +42,7 @@ MICA_INLINE Floats max(const Floats& a, const Floats& b) {
   return each_part<Floats>([&](int i) { return vmaxnmq_f32(a.part[i], b.part[i]); });
 }
 MICA_INLINE Floats min(const Floats& a, const Floats& b) {
-  return each_part<Floats>([&](int i) { return vminnmq_f32(a.part[i], b.part[i]); });
+  return each_part<Floats>([&](int i) { return vminq_f32(a.part[i], b.part[i]); });
 }
 MICA_INLINE Ints max(const Ints& a, const Ints& b) {
   return each_part<Ints>([&](int i) { return vmaxq_s32(a.part[i], b.part[i]); });

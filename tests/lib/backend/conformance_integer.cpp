@@ -2,6 +2,7 @@
 // derived tolerances behind a norm, and one result for all threads and splits.
 #include <doctest/doctest.h>
 #include <limits>
+#include <numeric>
 
 #include "tests/lib/backend/conformance_products.h"
 
@@ -116,6 +117,12 @@ void check_capped_logits(const Bench& bench, const DType& dtype) {
   }
 }
 
+std::vector<int32_t> first_rows(int64_t count) {
+  std::vector<int32_t> rows(count);
+  std::iota(rows.begin(), rows.end(), 0);
+  return rows;
+}
+
 // Rows as a model's hidden states have them, of very different magnitudes; one of zeros.
 ProductInput normed_input(Random& random, int64_t tokens, int64_t cols) {
   ProductInput input{tokens, cols, random.normals(tokens * cols), random.normals(cols)};
@@ -144,6 +151,33 @@ void check_normed_linear(const Bench& bench, const DType& dtype, const Shape& sh
         append(pieces, run_norm_linear(*tested.backend, input.rows(first, count), {projection})[0]);
       }
       CHECK(find_difference(whole, pieces) == "");
+    }
+  }
+}
+
+// So many tokens that steps are cut into blocks of them, the last one short; logits of so many rows
+// as well.
+void check_many_tokens(const Bench& bench, const DType& dtype) {
+  constexpr int64_t kCols = 128, kRows = 40, kChunk = 48;
+  Random random(dtype.type);
+  const TestProjection projection{random_weight(random, dtype, kRows, kCols, Values::kUsual),
+                                  random.normals(kRows)};
+  for (const int64_t tokens : {193, 600, 1030}) {
+    CAPTURE(tokens);
+    const ProductInput input = normed_input(random, tokens, kCols);
+    std::vector<float> linear, logits;
+    for (int64_t first = 0; first < tokens; first += kChunk) {
+      const ProductInput chunk = input.rows(first, std::min(kChunk, tokens - first));
+      append(linear, run_norm_linear(*bench.tested[0].backend, chunk, {projection})[0]);
+      append(logits, run_logits(*bench.tested[0].backend, chunk, first_rows(chunk.tokens),
+                                projection.weight));
+    }
+    for (const TestedBackend& tested : bench.tested) {
+      INFO(tested.backend->name());
+      CHECK(find_difference(linear, run_norm_linear(*tested.backend, input, {projection})[0]) ==
+            "");
+      CHECK(find_difference(logits, run_logits(*tested.backend, input, first_rows(tokens),
+                                               projection.weight)) == "");
     }
   }
 }
@@ -207,6 +241,7 @@ void check_normed_products(const BackendFactory& make) {
   for (const DType& dtype : panel_dtypes(32)) {
     INFO(dtype_name(dtype));
     check_normed_logits(bench, dtype);
+    check_many_tokens(bench, dtype);
   }
 }
 
@@ -226,6 +261,10 @@ void check_bad_numbers(const BackendFactory& make) {
         INFO(tested.backend->name());
         const auto actual = run_norm_linear(*tested.backend, input, {projection})[0];
         CHECK(find_difference(expected, actual) == "");
+        const auto logits =
+            run_logits(*tested.backend, input, {2, 0}, projection.weight, {.softcap = 3});
+        for (int n = 0; n < 20; ++n) CHECK(std::isnan(logits[n]));
+        for (int n = 20; n < 40; ++n) CHECK(std::isfinite(logits[n]));
       }
     }
   }
