@@ -98,18 +98,18 @@ std::vector<int> read_affinity(const std::string& root) {
       line_after(read_pseudo_file(root + "/proc/self/status"), "Cpus_allowed_list:"));
 }
 
-// Where the topology is hidden every processor counts as a core.
+// A core is a list of the processors that share it: numbers of cores begin again in every cluster
+// of some AArch64 systems. Where the topology is hidden every processor counts as a core.
 int count_physical_cores(const std::string& root, const std::vector<int>& cpus) {
-  std::set<std::pair<int, int>> cores;
+  std::set<std::string> cores;
   int unknown = 0;
   for (const int cpu : cpus) {
-    const std::string folder = fmt::format("{}/sys/devices/system/cpu/cpu{}/topology/", root, cpu);
-    const auto core = leading_number<int>(read_pseudo_file(folder + "core_id"));
-    const auto package = leading_number<int>(read_pseudo_file(folder + "physical_package_id"));
-    if (core) {
-      cores.emplace(package.value_or(0), *core);
-    } else {
+    const std::string siblings = read_pseudo_file(
+        fmt::format("{}/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", root, cpu));
+    if (siblings.empty()) {
       ++unknown;
+    } else {
+      cores.insert(siblings);
     }
   }
   return static_cast<int>(cores.size()) + unknown;

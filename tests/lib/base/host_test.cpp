@@ -42,10 +42,9 @@ class Environment {
   std::map<std::string, std::optional<std::string>> before_;
 };
 
-void put_topology(const TempFolder& root, int cpu, int package, int core) {
-  const std::string folder = "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
-  root.put(folder + "physical_package_id", std::to_string(package) + "\n");
-  root.put(folder + "core_id", std::to_string(core) + "\n");
+void put_topology(const TempFolder& root, int cpu, const std::string& siblings) {
+  root.put("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list",
+           siblings + "\n");
 }
 
 constexpr uint64_t kGiB = uint64_t{1} << 30;
@@ -55,7 +54,10 @@ void put_machine(const TempFolder& root, const std::string& allowed) {
   root.put("proc/self/status",
            "Name:\tx\nCpus_allowed:\tffff\nCpus_allowed_list:\t" + allowed + "\n");
   root.put("sys/devices/system/cpu/online", "0-15\n");
-  for (int cpu = 0; cpu < 16; ++cpu) put_topology(root, cpu, cpu / 8, cpu % 4);
+  for (int cpu = 0; cpu < 16; ++cpu) {
+    const int first = cpu / 8 * 8 + cpu % 4;
+    put_topology(root, cpu, std::to_string(first) + "," + std::to_string(first + 4));
+  }
   root.put("proc/meminfo",
            "MemTotal:       67108864 kB\nMemFree: 1 kB\nMemAvailable:   50331648 kB\n");
   root.put("proc/cpuinfo", "processor\t: 0\nmodel name\t: A Processor @ 3 GHz\nflags\t: x\n");
