@@ -29,7 +29,15 @@ KvPool::KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t
 }
 
 uint64_t KvPool::bytes_of(int64_t layers, const KvLayout& layout, int64_t blocks) {
-  return static_cast<uint64_t>(layers) * blocks * layout.block_bytes();
+  uint64_t bytes;
+  if (__builtin_mul_overflow(layers, blocks, &bytes) ||
+      __builtin_mul_overflow(bytes, layout.block_bytes(), &bytes)) {
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("KV cache: expected less than 2^64 bytes, found {} layers of {} blocks "
+                            "of {} bytes",
+                            layers, blocks, layout.block_bytes()));
+  }
+  return bytes;
 }
 
 KvLayer KvPool::layer(int64_t index) const {

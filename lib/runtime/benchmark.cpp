@@ -117,7 +117,7 @@ void Benchmark::describe_model() {
   result_.cpu = host_.cpu_name;
   result_.isa = choose_engine_isa(options_.engine.isa);
   result_.model = config_.name;
-  result_.weights = dtype_name(weights_.layers.front().gate.dtype);
+  result_.weights = dtype_name(weights_.layers.front().up.dtype);
   const WeightCounts counts = count_weights(weights_);
   result_.weight_bytes = static_cast<uint64_t>(counts.linear_bytes + counts.head_bytes);
   result_.kv = options_.kv;
@@ -143,7 +143,7 @@ void Benchmark::make_rigs() {
   buffer_ = cpu::make_read_buffer(buffer);
 }
 
-// Keys and values that cases begin with; with a step of each kind, so that no page is new later.
+// Keys and values that cases begin with, and a step of each kind.
 void Benchmark::fill() {
   const int64_t depth = largest(options_.depths);
   const int64_t total = depth * rig_limits_.sequences * std::ssize(rigs_);

@@ -62,6 +62,7 @@ TEST_CASE("layers follow one another and fill the pool's bytes") {
   CHECK(kLayout.block_bytes() == 2 * 2 * 16 * 8 * 2);
   CHECK(pool.layer(1).base - pool.layer(0).base == 4 * kLayout.block_bytes());
   CHECK(KvPool::bytes_of(3, kLayout, 4) == 3u * 4 * 1024);
+  CHECK_THROWS_AS(KvPool::bytes_of(1 << 12, kLayout, int64_t{1} << 42), Error);
 }
 
 TEST_CASE("a block of int8 holds a byte an element and a float a position and head") {
