@@ -97,7 +97,9 @@ void run_product(State& state, const Setting& setting, int64_t rows, int64_t col
   ThreadPool pool(setting.threads);
   const auto backend =
       make_cpu_backend(pool, {.isa = setting.isa, .activations = setting.activations});
-  backend->reserve({.tokens = tokens, .input_cols = cols, .output_rows = rows});
+  backend->reserve({.tokens = tokens,
+                    .input_cols = cols,
+                    .float_weights = setting.dtype.layout == TensorLayout::kRows});
   const BenchWeight weight(setting.dtype, rows, cols);
   std::vector<float> x = normals(tokens * cols), out(tokens * rows);
   const Projection projection{&weight.weight, {}, {out.data(), tokens, rows}};

@@ -66,7 +66,9 @@ void* open_module(const std::string& path, const CpuFeatures& cpu) {
 
 std::string openblas_core_type(const CpuFeatures& cpu) {
   if (has_avx512(cpu)) return "SKYLAKEX";
-  return has_avx2(cpu) ? "HASWELL" : "";
+  if (has_avx2(cpu)) return "HASWELL";
+  constexpr uint32_t kSse3 = 1;
+  return (cpu.leaf1_ecx & kSse3) != 0 ? "PRESCOTT" : "";
 }
 
 std::vector<std::string> blas_module_paths() {
@@ -114,7 +116,8 @@ LoadedBlas load_blas(const CpuFeatures& cpu) {
 namespace mica {
 
 std::string describe_blas() {
-  const cpu::LoadedBlas blas = cpu::load_blas(cpu::read_cpu_features());
+  const cpu::LoadedBlas blas =
+      cpu::load_blas(cpu::features_used(choose_isa("auto"), cpu::read_cpu_features()));
   return std::string("OpenBLAS ") + blas.functions->core_name() + " (" + blas.path + ")";
 }
 

@@ -1,6 +1,8 @@
 #include "backends/cpu/isa.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <span>
 #include <utility>
 
@@ -185,6 +187,18 @@ std::string missing_features(std::string_view name, const CpuFeatures& cpu) {
     if (set) append_missing(*set, cpu, missing);
   }
   return missing;
+}
+
+CpuFeatures features_used(std::string_view name, const CpuFeatures& cpu) {
+  CpuFeatures used = cpu;
+  const Isa* isa = find_isa(name);
+  if (isa == nullptr) return used;
+  for (const FeatureSet* set : {&kAvx2, &kAvx512}) {
+    if (std::find(std::begin(isa->needs), std::end(isa->needs), set) != std::end(isa->needs))
+      continue;
+    for (const Feature& feature : set->features) used.*feature.word &= ~(1u << feature.bit);
+  }
+  return used;
 }
 
 bool has_avx2(const CpuFeatures& cpu) {

@@ -21,7 +21,7 @@ T* as(const AlignedBuffer& buffer) {
 
 RowMultiplier::RowMultiplier(const Kernels& kernels, Activations activations, int threads)
     : kernels_(kernels),
-      cpu_(read_cpu_features()),
+      cpu_(features_used(kernels.isa, read_cpu_features())),
       splits_(activations == Activations::kInt8 && has_avx512_bf16(cpu_)),
       threads_(threads) {}
 
@@ -35,33 +35,25 @@ int64_t RowMultiplier::rows_at_once(int64_t cols) const {
 }
 
 uint64_t RowMultiplier::reserve(const StepLimits& limits, int64_t block_tokens) {
-  limits_ = limits;
-  block_tokens_ = std::min(block_tokens, std::max(limits.tokens, limits.logit_rows));
-  return blas_.functions ? allocate() : 0;
-}
-
-void RowMultiplier::load() {
-  if (blas_.functions) return;
-  const LoadedBlas blas = load_blas(cpu_);
-  allocate();
-  blas_ = blas;
-}
-
-uint64_t RowMultiplier::allocate() {
-  const int64_t tokens = std::max(limits_.tokens, limits_.logit_rows);
+  const int64_t tokens = std::max(limits.tokens, limits.logit_rows);
+  if (!limits.float_weights || tokens <= kOwnTokens) return 0;
   const auto floats = static_cast<int64_t>(sizeof(float));
-  halves_ = AlignedBuffer(splits_ ? 2 * tokens * limits_.input_cols * sizeof(uint16_t) : 0);
+  halves_ = AlignedBuffer(splits_ ? 2 * tokens * limits.input_cols * sizeof(uint16_t) : 0);
   uint64_t bytes = halves_.bytes();
   for (ThreadMemory& memory : threads_) {
     memory.widened =
-        AlignedBuffer(std::max(kWidenedBytes, kPanelRows * limits_.input_cols * floats));
+        AlignedBuffer(std::max(kWidenedBytes, kPanelRows * limits.input_cols * floats));
     bytes += memory.widened.bytes();
     for (AlignedBuffer& products : memory.products) {
-      products = AlignedBuffer(2 * block_tokens_ * kMostRows * floats);
+      products = AlignedBuffer(2 * std::min(block_tokens, tokens) * kMostRows * floats);
       bytes += products.bytes();
     }
   }
   return bytes;
+}
+
+void RowMultiplier::load() {
+  if (!blas_.functions) blas_ = load_blas(cpu_);
 }
 
 Matrix RowMultiplier::multiply(const Rows& w, const ConstMatrix& x, const uint16_t* halves,

@@ -23,7 +23,7 @@ class RowMultiplier {
 
   RowMultiplier(const Kernels& kernels, Activations activations, int threads);
 
-  // Returns the bytes held; those that the module needs are allocated when it is loaded.
+  // Returns the bytes held.
   uint64_t reserve(const StepLimits& limits, int64_t block_tokens);
   // Loads the module unless it is loaded. Throws Error(kRuntime).
   void load();
@@ -44,14 +44,10 @@ class RowMultiplier {
     AlignedBuffer widened;
     AlignedBuffer products[2];
   };
-  uint64_t allocate();
-
   const Kernels& kernels_;
   const CpuFeatures cpu_;
   const bool splits_;
   LoadedBlas blas_;
-  StepLimits limits_;
-  int64_t block_tokens_ = 0;
   AlignedBuffer halves_;
   std::vector<ThreadMemory> threads_;
 };

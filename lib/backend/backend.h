@@ -150,13 +150,13 @@ struct LogitsArgs {
 
 // The largest step that will be run, for scratch memory.
 struct StepLimits {
-  int64_t tokens = 0;       // T
-  int64_t logit_rows = 0;   // R
-  int64_t input_cols = 0;   // largest K of a weight
-  int64_t output_rows = 0;  // largest N but the head's
+  int64_t tokens = 0;      // T
+  int64_t logit_rows = 0;  // R
+  int64_t input_cols = 0;  // largest K of a weight
   int64_t heads = 0;
   int64_t head_size = 0;
-  int64_t context = 0;  // positions
+  int64_t context = 0;         // positions
+  bool float_weights = false;  // f32, f16 or bf16 among those multiplied
 
   bool operator==(const StepLimits&) const = default;
 };

@@ -47,16 +47,17 @@ std::vector<BatchSegment> clip(std::span<const BatchSegment> segments, RowRange 
   return clipped;
 }
 
-StepLimits step_limits(const ModelConfig& c, const DecoderLimits& limits) {
+StepLimits step_limits(const ModelConfig& c, const ModelWeights& weights,
+                       const DecoderLimits& limits) {
   const int64_t attention = c.heads * c.head_size;
   const int64_t widest = std::max({c.hidden_size, c.feed_forward_size, attention});
   return {.tokens = limits.tokens,
           .logit_rows = limits.logit_rows,
           .input_cols = widest,
-          .output_rows = widest,
           .heads = c.heads,
           .head_size = c.head_size,
-          .context = limits.context};
+          .context = limits.context,
+          .float_weights = weights.has_float_products()};
 }
 
 }  // namespace
@@ -72,7 +73,7 @@ Decoder::Decoder(Backend& backend, const ModelConfig& config, const ModelWeights
     window_frequencies_ = rope_inverse_frequencies(*config.window_rope, limits.context);
   }
   reserved_bytes_ = place(scratch_, memory_->data(), config, weights, limits) +
-                    backend.reserve(step_limits(config, limits));
+                    backend.reserve(step_limits(config, weights, limits));
 }
 
 uint64_t Decoder::scratch_bytes(const ModelConfig& config, const ModelWeights& weights,

@@ -165,4 +165,14 @@ ModelWeights bind_weights(const MicaFile& file, const ModelConfig& config,
   return ModelBinder(file, config, architecture).bind();
 }
 
+bool ModelWeights::has_float_products() const {
+  const auto is_float = [](const Weight& weight) {
+    return weight.present() && weight.dtype.layout == TensorLayout::kRows;
+  };
+  return is_float(head) || std::any_of(layers.begin(), layers.end(), [&](const LayerWeights& w) {
+           return is_float(w.q) || is_float(w.k) || is_float(w.v) || is_float(w.attn_out) ||
+                  is_float(w.gate) || is_float(w.up) || is_float(w.down);
+         });
+}
+
 }  // namespace mica

@@ -42,6 +42,8 @@ struct ModelWeights {
   Norm output_norm;  // [D]
   Weight head;       // [V, D]; the embedding when tied
   bool has_post_norms() const { return layers.front().attn_post_norm.present(); }
+  // Whether a matrix that inputs are multiplied with is f32, f16 or bf16.
+  bool has_float_products() const;
 };
 
 // Throws Error(kInvalidFile) for a tensor that is missing, of another shape or dtype, or that the

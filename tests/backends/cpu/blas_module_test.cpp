@@ -26,8 +26,8 @@ std::string in_child(const std::function<std::string()>& work) {
   REQUIRE(child >= 0);
   if (child == 0) {
     std::string text;
-    unsetenv("OPENBLAS_CORETYPE");  // that of whoever runs the tests
-    unsetenv("OPENBLAS_CORETYPE");  // that of whoever runs the tests
+    unsetenv("OPENBLAS_CORETYPE");  // those of whoever runs the tests
+    unsetenv("OPENBLAS_NUM_THREADS");
     try {
       text = work();
     } catch (const Error& error) {
@@ -68,6 +68,17 @@ TEST_CASE("the choice is ours and not OpenBLAS's") {
   CpuFeatures no_avx512 = here;
   no_avx512.leaf7_ebx &= ~(1u << 16);
   CHECK(in_child([&] { return core_name(no_avx512); }) == "Haswell");
+}
+
+TEST_CASE("OpenBLAS runs on no wider vectors than the kernels that were asked for") {
+  const CpuFeatures here = cpu::read_cpu_features();
+  if (!cpu::has_avx2(here)) return;
+  const auto name_with = [&](const char* isa) {
+    return in_child([&] { return core_name(cpu::features_used(isa, here)); });
+  };
+  CHECK(name_with("generic") == "Prescott");
+  CHECK(name_with("avx2") == "Haswell");
+  CHECK_FALSE(cpu::has_avx512_bf16(cpu::features_used("avx2", here)));
 }
 
 TEST_CASE("an Emerald Rapids without AMX is no Prescott") {

@@ -69,14 +69,14 @@ std::vector<float> multiply(Backend& backend, const TestWeight& weight,
 TEST_CASE("large float weights go through the module in blocks of tokens and of rows") {
   // More tokens than a block, the last block small; more columns than are widened 256 rows at a
   // time.
-  const int64_t rows = 291, cols = 2080, tokens = 259;
+  const int64_t rows = 291, cols = 2080, tokens = 515;
   const std::vector<float> x = normals(tokens * cols);
   for (const DType& dtype : {kF32, kF16, kBF16}) {
     const TestWeight weight(dtype, rows, cols);
     for (const Activations activations : {Activations::kInt8, Activations::kF32}) {
       ThreadPool pool(2);
       const auto backend = make_cpu_backend(pool, {.activations = activations});
-      backend->reserve({.tokens = tokens, .input_cols = cols, .output_rows = rows});
+      backend->reserve({.tokens = tokens, .input_cols = cols, .float_weights = true});
       const std::vector<float> out = multiply(*backend, weight, x);
       double worst = 0;  // error beside what `cols` float additions may lose
       for (int64_t i = 0; i < tokens * rows; ++i) {
@@ -113,7 +113,6 @@ TEST_CASE("operations allocate nothing") {
   backend->reserve({.tokens = tokens,
                     .logit_rows = 1,
                     .input_cols = cols,
-                    .output_rows = cols,
                     .heads = heads,
                     .head_size = size,
                     .context = 48});
@@ -153,7 +152,7 @@ TEST_CASE(
   const int64_t rows = 32, cols = 64;
   const TestWeight weight(parse_dtype("q4g32"), rows, cols);
   const std::vector<float> x = normals(20 * cols);
-  const StepLimits limits{.tokens = 20, .input_cols = cols, .output_rows = rows};
+  const StepLimits limits{.tokens = 20, .input_cols = cols};
   const uint64_t bytes = backend->reserve(limits);
   const std::vector<float> out = multiply(*backend, weight, x);
 
@@ -163,6 +162,10 @@ TEST_CASE(
                   std::bad_alloc);
   CHECK(multiply(*backend, weight, x) == out);
   CHECK(backend->reserve({.tokens = 21, .input_cols = cols}) > bytes);
+  CHECK(multiply(*backend, weight, x) == out);
+  // What float weights of many tokens need is counted before they come.
+  const uint64_t beside = backend->reserve({});
+  CHECK(backend->reserve({.float_weights = true}) > beside + 2 * (2 << 20));
   CHECK(multiply(*backend, weight, x) == out);
 }
 

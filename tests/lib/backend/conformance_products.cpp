@@ -24,12 +24,11 @@ Norm place_norm(Memory& memory, const ProductInput& input) {
           .epsilon = input.epsilon};
 }
 
-void reserve(Backend& backend, const ProductInput& input, int64_t output_rows,
-             int64_t logit_rows = 0) {
+void reserve(Backend& backend, const ProductInput& input, int64_t logit_rows = 0) {
   backend.reserve({.tokens = input.tokens,
                    .logit_rows = logit_rows,
                    .input_cols = input.cols,
-                   .output_rows = output_rows});
+                   .float_weights = true});
 }
 
 // [T, K] times the transposed magnitudes of the weights, [T, N].
@@ -59,17 +58,15 @@ std::vector<std::vector<float>> run_norm_linear(Backend& backend, const ProductI
   Memory memory(backend);
   std::vector<Weight> weights;
   std::vector<Projection> arguments;
-  int64_t output_rows = 0;
   for (const TestProjection& projection : projections) {
     weights.push_back(memory.place(projection.weight));
-    output_rows = std::max(output_rows, projection.weight.rows);
   }
   for (size_t i = 0; i < projections.size(); ++i) {
     arguments.push_back({.weight = &weights[i],
                          .bias = place_optional(memory, projections[i].bias),
                          .out = memory.output(input.tokens, weights[i].rows)});
   }
-  reserve(backend, input, output_rows);
+  reserve(backend, input);
   backend.norm_linear({.x = place_input(memory, input),
                        .norm = place_norm(memory, input),
                        .projections = arguments});
@@ -84,7 +81,7 @@ std::vector<float> run_linear_add(Backend& backend, const ProductInput& input,
   Memory memory(backend);
   const Weight weight = memory.place(projection.weight);
   const View<float> out(memory.place(residual), input.tokens, weight.rows);
-  reserve(backend, input, weight.rows);
+  reserve(backend, input);
   backend.linear_add({.x = place_input(memory, input),
                       .weight = &weight,
                       .bias = place_optional(memory, projection.bias),
@@ -99,7 +96,7 @@ std::vector<float> run_logits(Backend& backend, const ProductInput& input,
   Memory memory(backend);
   const Weight weight = memory.place(head);
   const View<float> out = memory.output(static_cast<int64_t>(rows.size()), weight.rows);
-  reserve(backend, input, 0, static_cast<int64_t>(rows.size()));
+  reserve(backend, input, static_cast<int64_t>(rows.size()));
   backend.logits({.x = place_input(memory, input),
                   .rows = rows,
                   .norm = place_norm(memory, input),
@@ -120,7 +117,7 @@ std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
   if (gate) gate_weight = memory.place(gate->weight);
   if (gate) gate_bias = place_optional(memory, gate->bias);
   const View<float> out = memory.output(input.tokens, up_weight.rows);
-  reserve(backend, input, up_weight.rows);
+  reserve(backend, input);
   backend.gated_linear({.x = place_input(memory, input),
                         .norm = place_norm(memory, input),
                         .gate = gate ? &gate_weight : nullptr,
