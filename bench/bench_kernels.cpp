@@ -5,17 +5,18 @@
 //   bench-kernels --benchmark_filter='decode/avx512vnni/.*/threads:1'     a part of all
 //
 // limit/read/WHERE/LOOP   bytes a second from DRAM or a cache, by several loops: the fastest counts
-// decode/ISA/TYPE/TOKENS  one token (or a few) times a weight larger than the caches: bytes of
-// weights
-//                         a second, to be read beside limit/read/DRAM
-// prefill/ISA/TYPE/TOKENS tokens times a weight that stays in the caches: operations a second, to
-// be
-//                         read beside limit/int8/ISA (limit/float/ISA for f32, f16, bf16 weights)
+// decode/ISA/TYPE/TOKENS  one token (or a few) times a weight larger than the caches: bytes of the
+//                         weights a second, `share` of the rate at which they can be read
+// prefill/ISA/TYPE/TOKENS tokens times a weight that stays in the caches: operations a second,
+//                         `share` of the int8 peak (the float peak for f32, f16 and bf16 weights)
 // attention/ISA/KV        tokens of 9 heads over 3 kv heads of 64 channels at some depth
+//
+// Shares are of limits measured right after.
 #include <algorithm>
 #include <benchmark/benchmark.h>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -25,6 +26,7 @@
 #include "lib/base/error.h"
 #include "lib/base/half.h"
 #include "lib/base/host.h"
+#include "lib/base/stopwatch.h"
 #include "quant/weight_type.h"
 
 namespace mica::bench {
@@ -33,8 +35,8 @@ namespace {
 using benchmark::Counter;
 using benchmark::State;
 
-constexpr uint64_t kStreamedBytes = 192
-                                    << 20;  // of weights; several times a last-level cache's share
+// Of weights; several times a last-level cache's share.
+constexpr uint64_t kStreamedBytes = 192 << 20;
 
 void limit_read(State& state, int threads, const cpu::ReadLoop& loop, uint64_t bytes) {
   const AlignedBuffer buffer = cpu::make_read_buffer(bytes);
@@ -93,7 +95,17 @@ struct Setting {
   Activations activations = Activations::kInt8;
 };
 
-void run_product(State& state, const Setting& setting, int64_t rows, int64_t cols, int64_t tokens) {
+struct Shape {
+  int64_t rows, cols, tokens;
+};
+
+// Gives the limit of a product in bytes or operations a second.
+using Limit = std::function<double(ThreadPool&)>;
+
+// `amount`: bytes or operations of a product.
+void run_product(State& state, const Setting& setting, const Shape& shape, double amount,
+                 const Limit& limit) {
+  const auto [rows, cols, tokens] = shape;
   ThreadPool pool(setting.threads);
   const auto backend =
       make_cpu_backend(pool, {.isa = setting.isa, .activations = setting.activations});
@@ -103,10 +115,13 @@ void run_product(State& state, const Setting& setting, int64_t rows, int64_t col
   const BenchWeight weight(setting.dtype, rows, cols);
   std::vector<float> x = normals(tokens * cols), out(tokens * rows);
   const Projection projection{&weight.weight, {}, {out.data(), tokens, rows}};
+  const Stopwatch stopwatch;
   for (auto _ : state) {
     backend->norm_linear({.x = {x.data(), tokens, cols}, .projections = {&projection, 1}});
   }
+  const double seconds = stopwatch.seconds();
   const auto count = static_cast<double>(state.iterations());
+  state.counters["share"] = count * amount / seconds / limit(pool);
   state.SetBytesProcessed(static_cast<int64_t>(count * static_cast<double>(weight.bytes.bytes())));
   state.counters["ops"] =
       Counter(static_cast<double>(2 * rows * cols * tokens), Counter::kIsIterationInvariantRate);
@@ -116,11 +131,26 @@ void decode(State& state, const Setting& setting, int64_t tokens) {
   constexpr int64_t kCols = 2048;
   const auto rows =
       static_cast<int64_t>(kStreamedBytes / (bits_per_weight(setting.dtype) / 8 * kCols));
-  run_product(state, setting, rows / kPanelRows * kPanelRows, kCols, tokens);
+  const Shape shape{rows / kPanelRows * kPanelRows, kCols, tokens};
+  const double bytes = bits_per_weight(setting.dtype) / 8 * shape.rows * kCols;
+  run_product(state, setting, shape, bytes, [](ThreadPool& pool) {
+    static const AlignedBuffer buffer = cpu::make_read_buffer(kStreamedBytes);
+    double fastest = 0;
+    for (const cpu::ReadLoop& loop : cpu::read_loops()) {
+      fastest = std::max(fastest, cpu::measure_read(pool, loop, buffer.data(), buffer.bytes()));
+    }
+    return fastest;
+  });
 }
 
 void prefill(State& state, const Setting& setting, int64_t tokens) {
-  run_product(state, setting, 1536, 1536, tokens);
+  const Shape shape{1536, 1536, tokens};
+  const bool integer = setting.dtype.group > 0 && setting.activations == Activations::kInt8;
+  const cpu::PeakLoop* loop = integer ? cpu::int8_peak(setting.isa) : cpu::float_peak(setting.isa);
+  const double operations = 2.0 * shape.rows * shape.cols * shape.tokens;
+  run_product(state, setting, shape, operations, [&](ThreadPool& pool) {
+    return loop ? cpu::measure_peak(pool, *loop) : std::numeric_limits<double>::quiet_NaN();
+  });
 }
 
 // Stores random keys and values at all positions: pages never written would all be the zero page.

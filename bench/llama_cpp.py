@@ -40,14 +40,14 @@ def source_archive(folder):
 
 def build(folder):
     """The folder of the programs, which are built there first if need be."""
-    programs = f"{folder}/llama.cpp-build/bin"
+    target = f"{folder}/llama.cpp-{VERSION}"
+    programs = f"{target}/bin"
     if all(os.path.exists(f"{programs}/{name}") for name in PROGRAMS):
         return programs
     os.makedirs(folder, exist_ok=True)
     source = f"{folder}/llama_cpp_python-{VERSION}/vendor/llama.cpp"
     run(["tar", "-xzf", source_archive(folder), "-C", folder])
     print("Building llama.cpp (some ten minutes on two cores)", file=sys.stderr)
-    target = f"{folder}/llama.cpp-build"
     run(["cmake", "-S", source, "-B", target, *CMAKE_OPTIONS])
     run(["cmake", "--build", target, "--parallel", str(os.cpu_count()), "--target", *PROGRAMS])
     return programs

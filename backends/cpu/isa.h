@@ -35,7 +35,7 @@ bool has_avx512_bf16(const CpuFeatures& cpu);
 // `cpu` without AVX-512 and AVX2 where `isa` does not need them; as it is for other names.
 CpuFeatures features_used(std::string_view isa, const CpuFeatures& cpu);
 
-// Features that `isa` needs and the processor lacks, as "avx512bw, avx512vnni"; empty: it can run.
+// Features that `isa` needs and the processor lacks, as "avx512bw, avx512_vnni"; empty: it can run.
 std::string missing_features(std::string_view isa, const CpuFeatures& cpu);
 
 // choose_isa() of cpu_backend.h for any processor and any value of MICA_ISA (nullptr: not set).

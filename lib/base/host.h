@@ -32,7 +32,7 @@ HostFacts read_host_facts(const std::string& root = "");
 // How many threads can run at the same time: min(affinity, quota), at least one.
 ThreadChoice usable_threads(const HostFacts& host);
 
-// The rule of the README: `requested` (0: not given) > MICA_THREADS > min(affinity, quota, Slurm,
+// The threads of a program: `requested` (0: not given) > MICA_THREADS > min(affinity, quota, Slurm,
 // OMP_NUM_THREADS), then physical cores. Throws Error(kUsage) for numbers that make no sense
 // (below 0, above kMaxThreads, MICA_THREADS that is no number).
 ThreadChoice choose_threads(const HostFacts& host, int requested);

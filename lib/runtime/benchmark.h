@@ -51,7 +51,7 @@ struct BenchmarkCase {
   // Codes, scales and offsets read: of the linears once a step (of 512 tokens in a prefill), of the
   // head with each logits (once a prefill). Keys and values too in decodes, not in prefills.
   double bytes_per_token;
-  double operations_per_token;  // two a weight of the linears, those of attention and head besides
+  double operations_per_token;  // two a weight of the linears run, and of the head in decodes
   BenchmarkLimit limit;
   // Of the repetitions done so far.
   std::vector<double> tokens_per_second;

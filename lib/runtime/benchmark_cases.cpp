@@ -10,7 +10,8 @@ namespace {
 
 constexpr uint64_t kReadBufferBytes = 512 << 20;  // far beyond caches
 
-// Keys and values are not counted: each step reads others, and products bound it.
+// Keys and values are not counted: each step reads others, and products bound it. Of the last layer
+// most is computed for the last token alone.
 BenchmarkCase prefill_case(const WeightCounts& counts, int64_t tokens, BenchmarkLimit limit) {
   const auto steps = static_cast<double>((tokens - 1) / BenchmarkRig::kStepTokens + 1);
   return {.test = BenchmarkTest::kPrefill,
@@ -18,7 +19,8 @@ BenchmarkCase prefill_case(const WeightCounts& counts, int64_t tokens, Benchmark
           .batch = 1,
           .bytes_per_token =
               (counts.linear_bytes * steps + counts.head_bytes) / static_cast<double>(tokens),
-          .operations_per_token = 2 * counts.linears,
+          .operations_per_token =
+              2 * (counts.linears - counts.last * (1 - 1 / static_cast<double>(tokens))),
           .limit = limit};
 }
 
@@ -56,6 +58,11 @@ WeightCounts count_weights(const ModelWeights& weights) {
     for (const Weight* weight : {&w.q, &w.k, &w.v, &w.attn_out, &w.gate, &w.up, &w.down}) {
       if (weight->rows > 0) count(*weight, counts.linear_bytes, counts.linears);
     }
+  }
+  const LayerWeights& w = weights.layers.back();
+  double bytes = 0;
+  for (const Weight* weight : {&w.attn_out, &w.gate, &w.up, &w.down}) {
+    if (weight->rows > 0) count(*weight, bytes, counts.last);
   }
   count(weights.head, counts.head_bytes, counts.head);
   return counts;

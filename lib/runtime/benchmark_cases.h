@@ -11,6 +11,7 @@ struct WeightCounts {
   double linear_bytes = 0;
   double head_bytes = 0;
   double linears = 0;
+  double last = 0;  // of them, those after the attention of the last layer
   double head = 0;
 };
 WeightCounts count_weights(const ModelWeights& weights);

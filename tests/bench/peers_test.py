@@ -64,9 +64,11 @@ class PeersTest(unittest.TestCase):
         for key in ("date", "commit", "versions", "machine", "load_before", "load_after"):
             self.assertIn(key, found)
         case, = found["cases"]
-        # The faster of both after the first round; it alone in the second.
+        # The faster of both.
         self.assertEqual(case["llama.cpp"]["flash_attention"], 1)
         self.assertEqual(case["llama.cpp"]["tokens_per_second"]["samples"], [200, 200])
+        self.assertEqual(case["llama.cpp"]["other_setting"]["samples"], [100, 100])
+        self.assertIsNone(found["versions"]["llama-cpp-python"])
         own = case["mica"][0]
         self.assertEqual(own["variant"], "Q4_0")
         self.assertEqual(len(own["tokens_per_second"]["samples"]), 2)

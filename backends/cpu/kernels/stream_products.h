@@ -66,7 +66,7 @@ MICA_INLINE void stream_tile(const Panels& w, const std::byte* slab, const Coded
   }
 }
 
-// kPanels panels from w.first on.
+// kPanels panels from `slab` on.
 template <Grid kGrid, int kPanels>
 MICA_INLINE void stream_panels(const Panels& w, const std::byte* slab, const CodedInput& x,
                                int64_t tokens, const Matrix& y) {

@@ -119,7 +119,7 @@ void for_magnitudes(double least, double greatest, F f) {
   }
 }
 
-TEST_CASE("silu is right to a few units in the last place over the whole range of floats") {
+TEST_CASE("silu is right to a few units in the last place up to magnitudes of 1e30") {
   on_all_isas([](const Kernels& kernels) {
     for_magnitudes(1e-30, 1e30, [&](float x) {
       const double expected = x / (1 + std::exp(-double{x}));

@@ -10,9 +10,8 @@
 //   * everything else: within tolerances derived beside each case
 //   * the same bits again when tokens are split into steps of any length and for any thread count,
 //     for panel types
-//   * nothing is read but what the arguments name (stale cache positions hold NaN), nothing is
-//   written
-//     past the end of an output
+//   * nothing is read but what the arguments name (stale cache positions hold NaN), and nothing is
+//     written past the end of an output
 #pragma once
 
 #include <functional>
