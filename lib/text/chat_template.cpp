@@ -17,7 +17,8 @@ struct ChatTemplate::State {
 namespace {
 
 constexpr size_t kMaxSourceBytes = size_t{1} << 20;
-constexpr std::string_view kContentKeys[] = {"content", "reasoning_content", "text"};
+constexpr std::string_view kContentKeys[] = {"content", "reasoning_content", "reasoning",
+                                             "thinking", "text"};
 
 [[noreturn]] void rethrow(const jinja::Failure& failure, int line) {
   if (failure.code == ErrorCode::kUsage) {

@@ -19,8 +19,8 @@ namespace mica {
 struct RenderedChat {
   std::string text;
   // Sorted, disjoint byte ranges of `text` that come from message contents (strings inside
-  // `messages` under the keys "content", "reasoning_content" and "text"): special-token spellings
-  // in there are plain text to the tokenizer.
+  // `messages` under the keys "content", "text", "reasoning_content", "reasoning" and "thinking"):
+  // special-token spellings in there are plain text to the tokenizer.
   std::vector<TextSpan> content_spans;
 };
 

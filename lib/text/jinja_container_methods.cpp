@@ -21,6 +21,14 @@ Value get(Evaluator& evaluator, const Value& self, Bound& arguments) {
   return arguments.has(1) ? arguments[1] : Value();
 }
 
+Value fromkeys(Evaluator& evaluator, const Value&, Bound& arguments) {
+  Entries entries;
+  for (const Value& key : to_values(evaluator.budget, arguments[0])) {
+    set_entry(evaluator.budget, entries, key, arguments[1]);
+  }
+  return Value(std::make_shared<Dict>(std::move(entries)));
+}
+
 template <DictView::Part part>
 Value view(Evaluator&, const Value& self, Bound&) {
   return Value(std::make_shared<DictView>(self.object(), part));
@@ -52,6 +60,7 @@ Value occurrences(Evaluator& evaluator, const Value& self, Bound& arguments) {
 
 constexpr Method kDictMethods[] = {
     {"copy", "", same},
+    {"fromkeys", "keys, value?, /", fromkeys},
     {"get", "key, preset?, /", get},
     {"items", "", view<DictView::Part::kItems>},
     {"keys", "", view<DictView::Part::kKeys>},
@@ -91,8 +100,10 @@ Value choose(const Value& self, std::string_view name, const Method (&table)[met
 Value container_method(const Value& self, std::string_view name) {
   switch (self.type()) {
     case Type::kDict:
-      if (name == "fromkeys") refuse("the dict method 'fromkeys' is not supported");
       return choose(self, name, kDictMethods, kUnsafeDictMethods);
+    case Type::kFunction:  // of the global dict
+      if (self.as<Function>().name != "dict" || name != "fromkeys") return Value::missing();
+      return bind(self, kDictMethods[1]);
     case Type::kList:
       if (name == "copy") return bind(self, kDictMethods[0]);
       return choose(self, name, kSequenceMethods, kUnsafeListMethods);

@@ -61,14 +61,32 @@ Value raise_exception(Evaluator& evaluator, Bound& arguments) {
   throw Failure{ErrorCode::kUsage, evaluator.text_of(arguments[0])->bytes};
 }
 
+// Where Python's directives are not C's: a time without zone has no %z and %Z, %f are microseconds.
+std::string c_format(std::string_view format, int64_t microseconds) {
+  std::string out;
+  for (size_t i = 0; i < format.size(); ++i) {
+    const bool is_directive = format[i] == '%' && i + 1 < format.size();
+    const char directive = is_directive ? format[++i] : '\0';
+    if (directive == 'f') {
+      out += fmt::format("{:06}", microseconds);
+    } else if (is_directive && directive != 'z' && directive != 'Z') {
+      out += {'%', directive};
+    } else if (!is_directive) {
+      out += format[i];
+    }
+  }
+  return out;
+}
+
 Value strftime_now(Evaluator& evaluator, Bound& arguments) {
   const TextPtr format = arguments.string(0);
-  const std::time_t now = std::time(nullptr);
+  std::timespec now{};
+  std::timespec_get(&now, TIME_UTC);
   std::tm local{};
-  localtime_r(&now, &local);
+  localtime_r(&now.tv_sec, &local);
   evaluator.budget.charge(format->bytes.size() * 16);  // a directive may write a few dozen bytes
   // The final space tells an empty result from a buffer that is too small.
-  const std::string padded = format->bytes + " ";
+  const std::string padded = c_format(format->bytes, now.tv_nsec / 1000) + " ";
   std::string out(padded.size() * 32 + 256, '\0');
   const size_t size = std::strftime(out.data(), out.size(), padded.c_str(), &local);
   if (size == 0) fail("strftime_now() cannot write this format");

@@ -90,10 +90,11 @@ TEST_CASE("marks survive variables, macros, captured blocks and namespaces") {
 TEST_CASE("every string under the content keys of messages is marked, other strings are not") {
   const Json context = Json::parse(
       R"({"messages": [{"role": "r", "content": [{"type": "t", "text": "x"}], "name": "n",
-          "reasoning_content": "y"}], "content": "z"})",
+          "reasoning_content": "y", "reasoning": "q", "thinking": "w"}], "content": "z"})",
       "context");
-  CHECK(marked("{{ messages[0].content[0].text ~ '|' ~ messages[0].reasoning_content }}",
-               context) == "[x][y]");
+  CHECK(marked("{% set m = messages[0] %}{{ m.content[0].text ~ '|' ~ m.reasoning_content ~ '|' ~ "
+               "m.reasoning ~ '|' ~ m.thinking }}",
+               context) == "[x][y][q][w]");
   CHECK(marked("{{ messages[0].role ~ messages[0].name ~ content }}", context) == "");
 }
 

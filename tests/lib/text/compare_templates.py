@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Compares lib/text's chat templates with Python's jinja2, byte for byte.
 
-    compare_templates.py TEMPLATE_TOOL TEMPLATE_FOLDER
+    compare_templates.py TEMPLATE_TOOL TEMPLATE_FOLDER [--transformers]
 
-Every template of the folder is rendered on generated conversations, every snippet of
+Every template of the folder is rendered on generated conversations until 200 were rendered, every snippet of
 template_snippets.py on one context; both sides must give the same text, or both must fail. The marks of
 message contents are checked against contents made of letters that no template uses.
-jinja2 is set up as transformers' apply_chat_template does it. Without jinja2 the test is skipped (77).
+jinja2 is set up as transformers' apply_chat_template does it; with --transformers, where that is installed,
+transformers does it itself. Without jinja2 the test is skipped (77).
 """
+import functools
 import json
 import subprocess
 import sys
@@ -26,7 +28,9 @@ except ImportError:
 from template_conversations import MARKER_LETTERS, conversations, marker_conversations
 from template_snippets import CONTEXT, REFUSED, SNIPPETS
 
-CONVERSATIONS_PER_FAMILY = 240
+RENDERED_PER_FAMILY = 200
+MOST_PER_FAMILY = 2000  # of conversations tried: some templates refuse most
+BATCH = 120
 MARKER_CONVERSATIONS_PER_FAMILY = 40
 
 
@@ -47,6 +51,9 @@ class Generation(jinja2.ext.Extension):
 class TemplateDict:
     def __call__(self, *args, **kwargs):
         return dict(*args, **kwargs)
+
+    def fromkeys(self, *args, **kwargs):
+        return dict.fromkeys(*args, **kwargs)
 
 
 class TemplateNamespace(jinja2.utils.Namespace):
@@ -85,12 +92,15 @@ def environment():
     return env
 
 
-def render_with_jinja2(env, cache, source, context):
+@functools.lru_cache(maxsize=1)
+def compiled(env, source):
+    return env.from_string(source)
+
+
+def render_with_jinja2(env, source, context):
     """(text, None) or (None, what was wrong)."""
     try:
-        if source not in cache:
-            cache[source] = env.from_string(source)
-        text = cache[source].render(**context)
+        text = compiled(env, source).render(**context)
         text.encode("utf-8")
         return text, None
     except Exception as error:  # whatever Python raises, the other side must fail too
@@ -151,23 +161,32 @@ class Report:
         print(f"  found    {reply.get('text', reply.get('error'))!r} {reply.get('spans')}")
 
 
-def compare_family(env, tool, path, report):
+def compare_batch(env, tool, path, contexts, check_marks, report):
+    """The number of conversations that were rendered."""
     source = path.read_text(encoding="utf-8")
-    cache = {}
-    contexts = conversations(path.stem, CONVERSATIONS_PER_FAMILY)
-    marked = marker_conversations(path.stem, MARKER_CONVERSATIONS_PER_FAMILY)
-    requests = [{"template": source, "context": context} for context in contexts + marked]
+    requests = [{"template": source, "context": context} for context in contexts]
     rendered = 0
-    for number, (request, reply) in enumerate(zip(requests, render_with_tool(tool, requests))):
-        expected, error = render_with_jinja2(env, cache, source, request["context"])
+    for request, reply in zip(requests, render_with_tool(tool, requests)):
+        expected, error = render_with_jinja2(env, source, request["context"])
         problem = difference(expected, error, reply)
         if problem is None and expected is not None:
             rendered += 1
-            if number >= len(contexts) and spans_of_markers(expected) != reply["spans"]:
+            if check_marks and spans_of_markers(expected) != reply["spans"]:
                 problem = f"the marks should be {spans_of_markers(expected)}"
-        report.note(f"{path.name} #{number}", problem, request, expected, reply)
-    print(f"{path.name}: {len(requests)} conversations, {rendered} rendered, the others refused")
-    if rendered < len(requests) // 4:
+        report.note(path.name, problem, request, expected, reply)
+    return rendered
+
+
+def compare_family(env, tool, path, report):
+    tried, rendered = 0, 0
+    while rendered < RENDERED_PER_FAMILY and tried < MOST_PER_FAMILY:
+        contexts = conversations(path.stem, range(tried, tried + BATCH))
+        rendered += compare_batch(env, tool, path, contexts, False, report)
+        tried += BATCH
+    marked = marker_conversations(path.stem, MARKER_CONVERSATIONS_PER_FAMILY)
+    marks = compare_batch(env, tool, path, marked, True, report)
+    print(f"{path.name}: {rendered} of {tried} conversations rendered, {marks} of {len(marked)} for their marks")
+    if rendered < RENDERED_PER_FAMILY:
         report.failed += 1
         print(f"{path.name}: too few conversations render to say anything")
 
@@ -175,7 +194,7 @@ def compare_family(env, tool, path, report):
 def compare_snippets(env, tool, report):
     requests = [{"template": snippet, "context": CONTEXT} for snippet in SNIPPETS]
     for request, reply in zip(requests, render_with_tool(tool, requests)):
-        expected, error = render_with_jinja2(env, {}, request["template"], CONTEXT)
+        expected, error = render_with_jinja2(env, request["template"], CONTEXT)
         report.note("snippet", difference(expected, error, reply), request, expected, reply)
     requests = [{"template": snippet, "context": CONTEXT} for snippet in REFUSED]
     for request, reply in zip(requests, render_with_tool(tool, requests)):
@@ -184,8 +203,12 @@ def compare_snippets(env, tool, report):
     print(f"{len(SNIPPETS)} snippets, {len(REFUSED)} refused constructs")
 
 
-def compare(tool, families):
-    env = environment()
+def environment_of_transformers():
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+    return _compile_jinja_template("").environment
+
+
+def compare(env, tool, families):
     report = Report()
     for path in families:
         compare_family(env, tool, path, report)
@@ -196,13 +219,14 @@ def compare(tool, families):
 
 def main():
     tool, folder = sys.argv[1:3]
+    env = environment_of_transformers() if "--transformers" in sys.argv[3:] else environment()
     families = sorted(Path(folder).glob("*.jinja"))
     if not families:
         sys.exit(f"{folder}: no templates")
     today = date.today()
-    failed = compare(tool, families)
+    failed = compare(env, tool, families)
     if failed and date.today() != today:  # templates that print the date were rendered on both days
-        failed = compare(tool, families)
+        failed = compare(env, tool, families)
     sys.exit(1 if failed else 0)
 
 
