@@ -184,6 +184,9 @@ struct MappedFile::State {
       free_slot->taken.store(false, std::memory_order_release);
       fail(path, "map", reason);
     }
+    // A hint, which makes Linux read the file into huge pages where its file system has them (ext4
+    // from 6.16, XFS from 5.18): fewer to look up, for this process and later ones.
+    madvise(pages, size, MADV_HUGEPAGE);
     slot = free_slot;
     data = static_cast<const std::byte*>(pages);
     slot->damaged.store(false, std::memory_order_relaxed);

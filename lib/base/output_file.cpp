@@ -13,7 +13,8 @@
 namespace mica {
 namespace {
 
-constexpr size_t kBufferBytes = 1 << 20;
+// A huge page: where a file system's cache has such pages, the file can be mapped with them.
+constexpr size_t kBufferBytes = 2 << 20;
 constexpr int kMaxNameTries = 100;
 // Longest part of the final name kept in the temporary one: NAME_MAX is 255.
 constexpr size_t kMaxNameBytes = 200;
