@@ -113,7 +113,7 @@ class Division {
             .format = kv_format(layout.type),
             .keys = args_.kv.keys(0, item.kv_head),
             .part_bytes = layout.part_bytes(),
-            .block_bytes = layout.block_bytes(),
+            .block_stride = args_.kv.block_stride,
             .blocks = item.segment->blocks.data()};
   }
 

@@ -12,7 +12,8 @@
 // multiply weights of 8 bits; those of values as they are. After each part's codes lies one line
 // with the scales of its 16 positions, as float: 8 + 32 / E bits an element in all.
 //
-// A layer's blocks lie one after another; a sequence's block table maps its positions to blocks.
+// A sequence's block table maps its positions to blocks. What lies between the blocks of a layer is
+// the pool's affair (lib/model/kv_cache.h).
 #pragma once
 
 #include <cstddef>
@@ -49,10 +50,11 @@ struct KvLayout {
 // One layer's part of the cache.
 struct KvLayer {
   KvLayout layout;
-  std::byte* base = nullptr;  // [blocks] of block_bytes
+  std::byte* base = nullptr;                    // block 0
+  int64_t block_stride = layout.block_bytes();  // bytes from one block to the next
 
   std::byte* keys(int64_t block, int64_t head) const {
-    return base + block * layout.block_bytes() + head * layout.head_bytes();
+    return base + block * block_stride + head * layout.head_bytes();
   }
   std::byte* values(int64_t block, int64_t head) const {
     return keys(block, head) + layout.part_bytes();

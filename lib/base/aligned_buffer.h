@@ -1,5 +1,6 @@
 // Zeroed memory aligned for any kernel (64 bytes), move-only. Large buffers come from the system
-// page by page, so that untouched parts cost nothing. Throws std::bad_alloc.
+// page by page, so that untouched parts cost nothing; those of 32 MB and more in huge pages where
+// it gives them. Throws std::bad_alloc.
 #pragma once
 
 #include <cstddef>

@@ -22,7 +22,7 @@ const KvLayout& checked(const KvLayout& layout) {
 
 KvPool::KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t blocks)
     : layout_(checked(layout)),
-      blocks_(blocks),
+      layers_(layers),
       memory_(backend.allocate(bytes_of(layers, layout, blocks))),
       free_(static_cast<size_t>(blocks)) {
   for (int64_t i = 0; i < blocks; ++i) free_[i] = static_cast<int32_t>(blocks - 1 - i);
@@ -41,7 +41,9 @@ uint64_t KvPool::bytes_of(int64_t layers, const KvLayout& layout, int64_t blocks
 }
 
 KvLayer KvPool::layer(int64_t index) const {
-  return {.layout = layout_, .base = memory_->data() + index * blocks_ * layout_.block_bytes()};
+  return {.layout = layout_,
+          .base = memory_->data() + index * layout_.block_bytes(),
+          .block_stride = layers_ * layout_.block_bytes()};
 }
 
 void KvSequence::resize(int64_t tokens) {

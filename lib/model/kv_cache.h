@@ -1,7 +1,8 @@
 // Keys and values of past tokens: a pool of blocks of 16 tokens, and the sequences that hold them.
 //
 // A pool's memory is reserved for all its blocks at once; pages of blocks never used are never
-// touched. Lowest blocks are handed out first. Not thread-safe; a pool outlives its sequences, a
+// touched. A block of all layers lies together, so that a growing context fills one huge page after
+// another. Lowest blocks are handed out first. Not thread-safe; a pool outlives its sequences, a
 // backend its pools.
 #pragma once
 
@@ -32,8 +33,8 @@ class KvPool {
   friend class KvSequence;
 
   KvLayout layout_;
-  int64_t blocks_;
-  std::unique_ptr<DeviceBuffer> memory_;  // [layers, blocks] of block_bytes
+  int64_t layers_;
+  std::unique_ptr<DeviceBuffer> memory_;  // [blocks, layers] of block_bytes
   std::vector<int32_t> free_;             // the next one to hand out last
 };
 

@@ -28,7 +28,7 @@ MICA_INLINE void for_rows(int64_t rows, F f) {
 }
 
 MICA_INLINE const std::byte* block_keys(const AttentionTile& tile, int64_t block) {
-  return tile.keys + tile.blocks[block] * tile.block_bytes;
+  return tile.keys + tile.blocks[block] * tile.block_stride;
 }
 MICA_INLINE const std::byte* block_values(const AttentionTile& tile, int64_t block) {
   return block_keys(tile, block) + tile.part_bytes;

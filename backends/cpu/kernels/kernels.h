@@ -93,7 +93,7 @@ struct AttentionTile {
   KvFormat format;
   const std::byte* keys;  // of this head in block 0 of the cache
   int64_t part_bytes;     // of a block's keys, after which its values lie
-  int64_t block_bytes;
+  int64_t block_stride;   // bytes from one block to the next
   const int32_t* blocks;  // the sequence's block table
 };
 

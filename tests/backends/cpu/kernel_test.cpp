@@ -294,7 +294,7 @@ std::vector<float> attend(const Kernels& kernels, const AttentionInput& input) {
                                 .format = format,
                                 .keys = cache.data(),
                                 .part_bytes = part,
-                                .block_bytes = 2 * part,
+                                .block_stride = 2 * part,
                                 .blocks = table.data()};
   std::vector<float> scaled(rows * size), scores(rows * cpu::kPiecePositions),
       wide_keys(size * kBlock), wide_values(kBlock * padded), largest(rows), sum(rows),

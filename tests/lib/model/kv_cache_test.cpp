@@ -55,12 +55,13 @@ TEST_CASE("a pool that is empty says so and takes nothing") {
   CHECK(blocks_of(sequence) == std::vector<int32_t>{0});
 }
 
-TEST_CASE("layers follow one another and fill the pool's bytes") {
+TEST_CASE("a block of all layers lies together, and blocks fill the pool's bytes") {
   const auto backend = make_reference_backend(Activations::kInt8);
   KvPool pool(*backend, 3, kLayout, 4);
   // 2 heads, keys and values, 16 tokens, 8 channels of 2 bytes
   CHECK(kLayout.block_bytes() == 2 * 2 * 16 * 8 * 2);
-  CHECK(pool.layer(1).base - pool.layer(0).base == 4 * kLayout.block_bytes());
+  CHECK(pool.layer(1).base - pool.layer(0).base == kLayout.block_bytes());
+  CHECK(pool.layer(1).keys(1, 0) - pool.layer(1).keys(0, 0) == 3 * kLayout.block_bytes());
   CHECK(KvPool::bytes_of(3, kLayout, 4) == 3u * 4 * 1024);
   CHECK_THROWS_AS(KvPool::bytes_of(1 << 12, kLayout, int64_t{1} << 42), Error);
 }
