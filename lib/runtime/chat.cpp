@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 #include "lib/base/error.h"
 
@@ -21,12 +22,31 @@ void check_messages(const Json& messages) {
   }
 }
 
+// A thought under any of the names that transformers knows becomes `reasoning_content`, which most
+// templates read, and `thinking`, which the others do.
+Json with_reasoning(Json messages) {
+  for (Json& message : messages.as_array()) {
+    for (const std::string_view name : {"reasoning_content", "thinking", "reasoning"}) {
+      const Json thought = std::as_const(message)[name];
+      if (thought.is_null()) continue;
+      if (!message.find("thinking")) message["thinking"] = thought;
+      message["reasoning_content"] = thought;
+      break;
+    }
+  }
+  return messages;
+}
+
 }  // namespace
 
 RenderedChat render_chat(const LoadedModel& model, const ChatTemplate& chat_template,
                          const Json& messages) {
   check_messages(messages);
-  Json context = Json::object({{"messages", messages}, {"add_generation_prompt", true}});
+  // As transformers does, null where there are none: what is undefined "is not none" either.
+  Json context = Json::object({{"messages", with_reasoning(messages)},
+                               {"tools", nullptr},
+                               {"documents", nullptr},
+                               {"add_generation_prompt", true}});
   const SpecialTokens& special = model.special_tokens();
   const auto give = [&](std::string_view name, TokenId id) {
     if (id >= 0) context[name] = model.tokenizer().token_bytes(id);

@@ -33,6 +33,19 @@ TEST_CASE("a chat becomes the template's text, its special tokens as ids") {
         std::vector<TokenId>{kBosId, kStartId, 'a', ':', kEosId, kStartId});
 }
 
+TEST_CASE("a template finds tools, documents and thoughts as transformers gives them") {
+  const TempFolder folder;
+  const auto model = load_chat_model(folder);
+  const auto chat_template = ChatTemplate::parse(
+      "{{ tools is none }}{{ documents is none }}{% for m in messages %}|{{ m.reasoning_content }},"
+      "{{ m.thinking }}{% endfor %}");
+  const Json messages = Json::parse(
+      R"([{"role": "a", "reasoning": "x"}, {"role": "a", "thinking": "y", "reasoning": "z"},
+          {"role": "a", "thinking": null, "reasoning_content": "r"}, {"role": "a"}])",
+      "messages");
+  CHECK(render_chat(*model, chat_template, messages).text == "TrueTrue|x,x|y,y|r,None|,");
+}
+
 TEST_CASE("special tokens spelt in a message stay text") {
   const TempFolder folder;
   const auto model = load_chat_model(folder);
