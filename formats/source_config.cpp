@@ -127,6 +127,20 @@ Biases present(bool is_there) {
   return is_there ? Biases::kAlways : Biases::kNever;
 }
 
+// Biases that are there together or not at all, by one of them.
+Role first_of_biases(Role role) {
+  switch (role) {
+    case Role::kAttnKBias:
+    case Role::kAttnVBias:
+      return Role::kAttnQBias;
+    case Role::kFfnGateBias:
+    case Role::kFfnDownBias:
+      return Role::kFfnUpBias;
+    default:
+      return role;
+  }
+}
+
 std::vector<ExpectedTensor> expected_in_layer(const SourceConfig& c) {
   const int64_t d = c.hidden_size, f = c.feed_forward_size;
   const int64_t q = c.heads * c.head_size, kv = c.kv_heads * c.head_size;
@@ -326,11 +340,14 @@ void check_tensors(const SourceConfig& config, const std::vector<SourceTensor>& 
   for (const ExpectedTensor& expected : expected_outside(config)) {
     if (expected.presence == Biases::kAlways) inventory.strike_out(expected, kNoLayer);
   }
-  for (const ExpectedTensor& expected : expected_in_layer(config)) {
-    // Biases that are left open may be absent, but then in all layers.
-    const bool present =
-        expected.presence == Biases::kAlways ||
-        (expected.presence == Biases::kOptional && inventory.has(expected.role, 0));
+  // Biases that are left open may be absent, but then in all layers.
+  std::vector<ExpectedTensor> in_layer = expected_in_layer(config);
+  for (ExpectedTensor& expected : in_layer) {
+    if (expected.presence != Biases::kOptional) continue;
+    expected.presence = present(inventory.has(first_of_biases(expected.role), 0));
+  }
+  for (const ExpectedTensor& expected : in_layer) {
+    const bool present = expected.presence == Biases::kAlways;
     for (int layer = 0; present && layer < config.layers; ++layer) {
       inventory.strike_out(expected, layer);
     }

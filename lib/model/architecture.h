@@ -21,7 +21,7 @@ enum class QkNorm { kNone, kEachHead, kAllHeads };
 struct Architecture {
   const char* name;  // "architecture" in a file's metadata: model_type of Hugging Face
   NormKind norm = NormKind::kRms;
-  Presence norm_bias = Presence::kNever;
+  bool norm_biases = false;
   bool norms_before = true;  // of what attention and feed-forward take
   bool norms_after = false;  // of what they add
   QkNorm qk_norm = QkNorm::kNone;

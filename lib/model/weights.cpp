@@ -15,7 +15,7 @@ class Binder {
 
   // [rows, cols], which the file must have.
   Weight matrix(Role role, int layer, int64_t rows, int64_t cols) {
-    const TensorRecord* record = find(role, layer, rows, cols, Presence::kAlways);
+    const TensorRecord* record = find(role, layer, rows, cols);
     return {.dtype = record->dtype,
             .rows = rows,
             .cols = cols,
@@ -24,14 +24,19 @@ class Binder {
   }
 
   // Norms and biases, f32: [size].
-  View<const float> vector(Role role, int layer, int64_t size,
-                           Presence presence = Presence::kAlways) {
-    const TensorRecord* record = find(role, layer, 1, size, presence);
-    if (record == nullptr) return {};
+  View<const float> vector(Role role, int layer, int64_t size, bool present = true) {
+    if (!present) return {};
+    const TensorRecord* record = find(role, layer, 1, size);
     if (record->dtype != kF32) {
       fail(role, layer, fmt::format("expected f32, file has {}", dtype_name(record->dtype)));
     }
     return {reinterpret_cast<const float*>(file_.data(*record).data()), size};
+  }
+
+  // Whether all layers have the biases of which `first` is one, or else none has.
+  bool has(Presence presence, Role first) const {
+    return presence == Presence::kAlways ||
+           (presence == Presence::kOptional && file_.find(first, 0) != nullptr);
   }
 
   // Projections of one input share its quantized form.
@@ -55,10 +60,9 @@ class Binder {
   }
 
  private:
-  const TensorRecord* find(Role role, int layer, int64_t rows, int64_t cols, Presence presence) {
-    const TensorRecord* record = presence == Presence::kNever ? nullptr : file_.find(role, layer);
+  const TensorRecord* find(Role role, int layer, int64_t rows, int64_t cols) {
+    const TensorRecord* record = file_.find(role, layer);
     if (record == nullptr) {
-      if (presence != Presence::kAlways) return nullptr;
       fail(role, layer, fmt::format("expected [{}, {}], file has none", rows, cols));
     }
     if (record->rows != static_cast<uint64_t>(rows) ||
@@ -111,10 +115,12 @@ class ModelBinder {
     w.k = binder_.matrix(Role::kAttnK, layer, kv_rows, d);
     w.v = binder_.matrix(Role::kAttnV, layer, kv_rows, d);
     w.attn_out = binder_.matrix(Role::kAttnOut, layer, d, q_rows);
-    w.q_bias = binder_.vector(Role::kAttnQBias, layer, q_rows, arch_.qkv_bias);
-    w.k_bias = binder_.vector(Role::kAttnKBias, layer, kv_rows, arch_.qkv_bias);
-    w.v_bias = binder_.vector(Role::kAttnVBias, layer, kv_rows, arch_.qkv_bias);
-    w.attn_out_bias = binder_.vector(Role::kAttnOutBias, layer, d, arch_.attention_out_bias);
+    const bool has_biases = binder_.has(arch_.qkv_bias, Role::kAttnQBias);
+    w.q_bias = binder_.vector(Role::kAttnQBias, layer, q_rows, has_biases);
+    w.k_bias = binder_.vector(Role::kAttnKBias, layer, kv_rows, has_biases);
+    w.v_bias = binder_.vector(Role::kAttnVBias, layer, kv_rows, has_biases);
+    w.attn_out_bias = binder_.vector(Role::kAttnOutBias, layer, d,
+                                     binder_.has(arch_.attention_out_bias, Role::kAttnOutBias));
     if (arch_.qk_norm != QkNorm::kNone) {
       const bool each = arch_.qk_norm == QkNorm::kEachHead;
       w.q_norm = rms_norm(Role::kAttnQNorm, layer, each ? e : q_rows);
@@ -129,14 +135,15 @@ class ModelBinder {
     const int64_t d = config_.hidden_size, f = config_.feed_forward_size;
     if (arch_.norms_before) w.ffn_norm = norm(Role::kFfnNorm, Role::kFfnNormBias, layer);
     w.up = binder_.matrix(Role::kFfnUp, layer, f, d);
-    w.up_bias = binder_.vector(Role::kFfnUpBias, layer, f, arch_.feed_forward_bias);
+    const bool has_biases = binder_.has(arch_.feed_forward_bias, Role::kFfnUpBias);
+    w.up_bias = binder_.vector(Role::kFfnUpBias, layer, f, has_biases);
     if (arch_.gated) {
       w.gate = binder_.matrix(Role::kFfnGate, layer, f, d);
-      w.gate_bias = binder_.vector(Role::kFfnGateBias, layer, f, arch_.feed_forward_bias);
+      w.gate_bias = binder_.vector(Role::kFfnGateBias, layer, f, has_biases);
       binder_.require_one_group(layer, Role::kFfnUp, w.up, w.gate);
     }
     w.down = binder_.matrix(Role::kFfnDown, layer, d, f);
-    w.down_bias = binder_.vector(Role::kFfnDownBias, layer, d, arch_.feed_forward_bias);
+    w.down_bias = binder_.vector(Role::kFfnDownBias, layer, d, has_biases);
     if (arch_.norms_after) w.ffn_post_norm = rms_norm(Role::kFfnPostNorm, layer, d);
   }
 
@@ -145,7 +152,7 @@ class ModelBinder {
     const int64_t d = config_.hidden_size;
     return {.kind = arch_.norm,
             .weight = binder_.vector(weight, layer, d),
-            .bias = binder_.vector(bias, layer, d, arch_.norm_bias),
+            .bias = binder_.vector(bias, layer, d, arch_.norm_biases),
             .epsilon = config_.norm_epsilon};
   }
 

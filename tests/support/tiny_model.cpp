@@ -72,7 +72,7 @@ class TinySpecs {
   }
   void add_norm(Role weight, Role bias, int layer) {
     add_vector(weight, layer, m_.hidden_size);
-    add_vector(bias, layer, m_.hidden_size, arch_.norm_bias);
+    if (arch_.norm_biases) add_vector(bias, layer, m_.hidden_size);
   }
 
   const TinyModel& m_;

@@ -7,7 +7,7 @@ namespace mica {
 extern const Architecture kArch_gpt_neox = {
     .name = "gpt_neox",
     .norm = NormKind::kLayer,
-    .norm_bias = Presence::kAlways,
+    .norm_biases = true,
     .gated = false,
     .qkv_bias = Presence::kOptional,
     .attention_out_bias = Presence::kOptional,

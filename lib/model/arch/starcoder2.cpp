@@ -6,7 +6,7 @@ namespace mica {
 extern const Architecture kArch_starcoder2 = {
     .name = "starcoder2",
     .norm = NormKind::kLayer,
-    .norm_bias = Presence::kAlways,
+    .norm_biases = true,
     .gated = false,
     .qkv_bias = Presence::kOptional,
     .attention_out_bias = Presence::kOptional,

@@ -91,6 +91,32 @@ TEST_CASE("a tensor that is missing, misshapen or of another type is named with 
         "t.mica: tensor 'embedding': expected [272, 64], file has [271, 64]");
 }
 
+TEST_CASE("biases that a model may have are in all layers, and of query, key and value together") {
+  const auto without = [](Role role, int layer) {
+    const TempFolder folder;
+    const TinyModel model{.biases = true, .change_specs = [&](Specs& specs) {
+                            std::erase_if(specs, [&](const TensorSpec& spec) {
+                              return spec.role == role && spec.layer == layer;
+                            });
+                          }};
+    const MicaFile file = MicaFile::open(write_tiny_model(folder.file("t.mica"), model));
+    const ModelConfig config = parse_model_config(file.metadata()["model"], "t.mica");
+    const Error error =
+        error_of([&] { bind_weights(file, config, find_architecture("llama", "t.mica")); });
+    return error.message().substr(folder.path().size() + 1);
+  };
+  CHECK(without(Role::kAttnQBias, 1) ==
+        "t.mica: tensor 'layers.1.attn.q_bias': expected [1, 64], file has none");
+  CHECK(without(Role::kAttnVBias, 0) ==
+        "t.mica: tensor 'layers.0.attn.v_bias': expected [1, 32], file has none");
+  CHECK(without(Role::kAttnOutBias, 1) ==
+        "t.mica: tensor 'layers.1.attn.out_bias': expected [1, 64], file has none");
+  CHECK(without(Role::kFfnDownBias, 0) ==
+        "t.mica: tensor 'layers.0.ffn.down_bias': expected [1, 64], file has none");
+  CHECK(without(Role::kAttnOutBias, 0)
+            .starts_with("t.mica: tensor 'layers.1.attn.out_bias': expected no such tensor"));
+}
+
 TEST_CASE("a head missing from a model that is not tied is named") {
   CHECK(refusal([](Specs& s) {
           std::erase_if(s, [](const TensorSpec& t) { return t.role == Role::kHead; });
