@@ -117,7 +117,7 @@ mica_status mica_render_chat(const mica_model* model, const char* messages, size
 /* ---- sessions ------------------------------------------------------------------------------ */
 typedef struct mica_session_options {
   size_t struct_size;
-  int64_t context;           /* positions; 0: the lesser of the model's and 8192 */
+  int64_t context;           /* positions; 0: the model's for short texts, 8192 at most */
   const char* kv;            /* NULL or "f16"; "bf16", "int8", "f32" */
   int32_t prefill_chunk;     /* tokens a step; 0: 512 */
   const char* chat_template; /* NULL: the model's */

@@ -17,7 +17,9 @@
 namespace mica {
 
 struct SessionOptions {
-  int64_t context = 0;  // positions; 0: the lesser of the model's and kDefaultContext
+  // Positions; 0: the least of the model's, kDefaultContext, and the one behind which its rotary
+  // embedding is another (longrope, dynamic): more than that is warned of.
+  int64_t context = 0;
   KvType kv = KvType::kF16;
   int64_t chunk = 512;  // tokens of a prefill step at most
 };

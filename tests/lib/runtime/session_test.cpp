@@ -139,6 +139,43 @@ TEST_CASE("sessions of one model do not disturb one another") {
   for (const auto& logits : found) CHECK(logits == expected);
 }
 
+TEST_CASE("by itself a context ends where the rotary embedding would be another") {
+  const TempFolder folder;
+  std::vector<std::string> lines;
+  const auto engine = std::make_shared<Engine>(EngineOptions{
+      .threads = 1, .isa = "generic", .log = [&](LogLevel level, std::string_view text) {
+        CHECK(level == LogLevel::kWarning);
+        lines.emplace_back(text);
+      }});
+  const auto load = [&](const std::string& rope) {
+    TinyModel tiny;
+    tiny.change_metadata = [&](Json& metadata) {
+      metadata["model"]["rope"] = Json::parse(rope, "rope");
+    };
+    return load_tiny(folder, tiny, engine);
+  };
+  const std::string scaling =
+      R"("original_context_length": 96, "base": 10000, "size": 16, "scaling": )";
+  const std::string numbers = "[1, 1, 1, 1, 1, 1, 1, 1]";
+  const std::string scalings[] = {
+      R"("dynamic", "factor": 2)",
+      R"("longrope", "short_factors": )" + numbers + R"(, "long_factors": )" + numbers};
+  for (const std::string& rest : scalings) {
+    const auto model = load("{" + scaling + rest + "}");
+    CHECK(Session(model).context() == 96);
+    CHECK(Session(model, {.context = 96}).context() == 96);
+    CHECK(lines.empty());
+    CHECK(Session(model, {.context = 97}).context() == 97);
+    CHECK(lines ==
+          std::vector<std::string>{"with a context of 97 tokens the model reads short texts "
+                                   "as parts of long ones, unlike up to 96"});
+    lines.clear();
+  }
+  const auto yarn = load("{" + scaling + R"("yarn", "factor": 2})");
+  CHECK(Session(yarn).context() == 1024);
+  CHECK(lines.empty());
+}
+
 TEST_CASE("more tokens than the context holds are refused before anything is run") {
   const TempFolder folder;
   const auto model = load_tiny(folder);
