@@ -108,9 +108,6 @@ class Fields {
                 fmt::format("{}: expected {}, found '{}'", what(key), list, name));
   }
 
-  // Members that only some values of another one give a meaning to.
-  void allow(std::initializer_list<std::string_view> keys) { asked_.insert(asked_.end(), keys); }
-
   void refuse_others() const {
     for (const auto& [key, value] : members_) {
       if (std::find(asked_.begin(), asked_.end(), key) != asked_.end()) continue;
@@ -168,8 +165,6 @@ RopeConfig parse_rope(const Json& json, const std::string& path, int64_t head_si
     rope.factors = fields.factors("short_factors", rope.size / 2);
     rope.long_factors = fields.factors("long_factors", rope.size / 2);
   }
-  fields.allow({"factor", "low_frequency_factor", "high_frequency_factor",
-                "original_context_length", "factors"});
   fields.refuse_others();
   return rope;
 }

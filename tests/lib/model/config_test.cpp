@@ -162,6 +162,10 @@ TEST_CASE("a config that cannot be right is refused, naming field, expected and 
       {"rope_layers", "[true]", kBad, "t.mica: model.rope_layers: expected 2 booleans, found 1"},
       {"rope_layers", "[true, 1]", kBad,
        "t.mica: model.rope_layers: expected boolean, found integer"},
+      {"rope.factor", "4", kUnknown,
+       "t.mica: model.rope.factor: expected no such setting, found 4"},
+      {"rope.original_context_length", "64", kUnknown,
+       "t.mica: model.rope.original_context_length: expected no such setting, found 64"},
       {"rope.mscale", "1", kUnknown,
        "t.mica: model.rope.mscale: expected no such setting, found 1"},
   };
