@@ -31,6 +31,7 @@ struct Family {
   std::vector<std::string_view> hf_classes = {};
   // What transformers takes for settings that are not there: a JSON object.
   const char* hf_defaults = "{}";
+  const char* hf_epsilon = "rms_norm_eps";  // the setting that is the epsilon of its norms
   // What stands before "layers.N." and outside of layers; the first that a name has counts.
   std::vector<std::string_view> hf_prefixes = {"model."};
   // Beginnings of names of tensors that are left out: parts of the model that are not run.

@@ -157,10 +157,11 @@ class GgufImporter : public Importer {
   }
 
   void read_model(const std::vector<GgufFile>& parts) {
-    GgufConfig read =
-        read_gguf_config(parts[0], {.factors = find_rope_tensor(parts, kRopeFactors),
-                                    .short_factors = find_rope_tensor(parts, kRopeShortFactors),
-                                    .long_factors = find_rope_tensor(parts, kRopeLongFactors)});
+    GgufConfig read = read_gguf_config(parts[0],
+                                       {.factors = find_rope_tensor(parts, kRopeFactors),
+                                        .short_factors = find_rope_tensor(parts, kRopeShortFactors),
+                                        .long_factors = find_rope_tensor(parts, kRopeLongFactors)},
+                                       model_.notes);
     family_ = read.family;
     config_ = std::move(read.config);
     config_.tied_embeddings = true;

@@ -45,9 +45,13 @@ std::vector<double> read_factors(const GgufFile& file, const GgufTensor& tensor,
 
 void read_longrope(const GgufKeys& keys, const GgufRopeTensors& tensors, SourceRope& rope) {
   if (tensors.short_factors == nullptr || tensors.long_factors == nullptr) {
-    fail_invalid(keys.file().name(),
-                 "expected the tensors 'rope_factors_short.weight' and "
-                 "'rope_factors_long.weight', found only one of them");
+    // llama.cpp's converter says "longrope" of any model, but has factors of some families only.
+    const bool has_none = tensors.short_factors == tensors.long_factors;
+    fail_invalid(
+        keys.file().name(),
+        fmt::format("expected the tensors 'rope_factors_short.weight' and "
+                    "'rope_factors_long.weight' of the rotary scaling 'longrope', found {}",
+                    has_none ? "none" : "only one of them"));
   }
   rope.scaling = "longrope";
   rope.factors = read_factors(keys.file(), *tensors.short_factors, rope.size);
@@ -84,7 +88,8 @@ void read_rope(const GgufKeys& keys, const GgufRopeTensors& tensors, SourceConfi
       keys.optional("rope.scaling.original_context_length", config.context_length);
   const std::string_view type = keys.string("rope.scaling.type").value_or("linear");
   const bool has_factor = rope.factor != 1;
-  const bool is_long = tensors.short_factors != nullptr || tensors.long_factors != nullptr;
+  const bool is_long =
+      type == "longrope" || tensors.short_factors != nullptr || tensors.long_factors != nullptr;
   if (type == "yarn") {
     read_yarn(keys, config);
   } else if (type == "linear" && has_factor) {
@@ -142,7 +147,8 @@ void read_sizes(const GgufKeys& keys, SourceConfig& config) {
 
 }  // namespace
 
-GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope) {
+GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope,
+                            std::vector<std::string>& notes) {
   const Family& family = find_family(file);
   SourceConfig config = family.config;
   config.name = model_name(file);
@@ -154,11 +160,16 @@ GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope) {
   }
   read_sizes(keys, config);
   read_rope(keys, rope, config);
+  if (family.gguf_interleaves && config.rope.size != config.head_size) {
+    // Which rows llama.cpp's converter has put where is known for whole heads only.
+    keys.refuse("rope.dimension_count", fmt::format("expected {}, the size of a head, found {}",
+                                                    config.head_size, config.rope.size));
+  }
   // The key as it is for most; families with a pattern of windows read it again.
   set_window(config, keys.optional("attention.sliding_window", 0));
   config.attention_scale = keys.factor("attention.scale", 0);
   family.read_gguf(keys, config);
-  keys.refuse_others();
+  keys.refuse_others(notes);
   return {&family, std::move(config)};
 }
 

@@ -19,9 +19,10 @@ struct GgufConfig {
 };
 
 // Reads {arch}.* of the families that are known here, and refuses settings that would change the
-// model's answers and cannot be honoured. vocabulary_size and tied_embeddings are left to the
-// caller, who sees the tensors.
-GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope);
+// model's answers and cannot be honoured; adds to `notes` what is set but not used. vocabulary_size
+// and tied_embeddings are left to the caller, who sees the tensors.
+GgufConfig read_gguf_config(const GgufFile& file, const GgufRopeTensors& rope,
+                            std::vector<std::string>& notes);
 
 // The "generation" object, from general.sampling.*.
 Json read_gguf_generation(const GgufFile& file);

@@ -57,6 +57,8 @@ class GgufFile {
   const std::string& name() const { return name_; }
   const std::vector<GgufTensor>& tensors() const { return tensors_; }  // in the order of the file
 
+  const std::vector<GgufKey>& keys() const { return keys_; }  // sorted by name
+
   // The key, or nullptr.
   const GgufKey* find(std::string_view key) const;
 

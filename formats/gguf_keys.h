@@ -43,8 +43,9 @@ class GgufKeys {
   // absent, every `period`th layer has none.
   std::vector<bool> windowed_layers(int64_t layers, int64_t period) const;
 
-  // Throws Error(kUnsupported) for keys that change what a model computes and no one asked for.
-  void refuse_others() const;
+  // Keys that no one asked for: throws Error(kUnsupported) for those that change what a model
+  // computes, adds a note on those that are not known to be harmless.
+  void refuse_others(std::vector<std::string>& notes) const;
 
  private:
   std::string ask(std::string_view name) const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/format.h>
+#include <iterator>
 
 #include "formats/invalid.h"
 #include "formats/sentencepiece_json.h"
@@ -14,6 +15,21 @@ namespace {
 
 // Values of tokenizer.ggml.token_type.
 enum TokenType : int32_t { kControl = 3, kUserDefined = 4, kLastTokenType = 6 };
+
+// Spellings of tokens that end a turn, where a file's keys name the end of the text alone: Gemma's,
+// Phi-3's, ChatML's, Llama 3's (and its end of a message to a tool), Granite's, OpenChat's,
+// SmolVLM's, DeepSeek's. Not "</s>", which Gemma has as a tag of HTML.
+constexpr std::string_view kTurnEnds[] = {"<end_of_turn>",
+                                          "<|end|>",
+                                          "<|im_end|>",
+                                          "<|eot_id|>",
+                                          "<|eom_id|>",
+                                          "<|endoftext|>",
+                                          "<|end_of_text|>",
+                                          "<|end_of_turn|>",
+                                          "<EOT>",
+                                          "<end_of_utterance>",
+                                          "<\uff5cend\u2581of\u2581sentence\uff5c>"};
 
 // What `tokenizer.ggml.pre` stands for. Patterns are those of the models' own tokenizer.json.
 struct PreTokenizer {
@@ -118,6 +134,7 @@ class Reader {
       read_tokens();
       read_special_tokens({.bos = 1, .eos = 2, .unknown = 0});
       build_sentencepiece_bpe();
+      if (file_.string("general.architecture") == "phi3") strip_behind_tokens();
     } else if (model == "t5") {
       read_tokens();
       read_special_tokens({.eos = 1, .unknown = 2, .padding = 0});
@@ -175,17 +192,29 @@ class Reader {
     Json& special = result_.special_tokens;
     special = Json::object();
     if (bos_) special["bos"] = *bos_;
-    Json::Array eos;
-    // The end of a turn and of a message to a tool end an answer as the end of the text does.
-    for (const auto id :
-         {eos_, token_id("tokenizer.ggml.eot_token_id"), token_id("tokenizer.ggml.eom_token_id")}) {
-      if (id && std::find(eos.begin(), eos.end(), Json(*id)) == eos.end()) eos.push_back(Json(*id));
-    }
-    if (!eos.empty()) special["eos"] = Json(std::move(eos));
+    if (const Json::Array eos = end_tokens(); !eos.empty()) special["eos"] = Json(eos);
     if (const auto pad = token_id("tokenizer.ggml.padding_token_id", defaults.padding)) {
       special["pad"] = *pad;
     }
     if (unknown_) special["unk"] = *unknown_;
+  }
+
+  // The end of the text first; that of a turn and of a message to a tool end an answer as well.
+  Json::Array end_tokens() const {
+    Json::Array ends;
+    const auto add = [&](uint64_t id) {
+      if (std::find(ends.begin(), ends.end(), Json(id)) == ends.end()) ends.emplace_back(id);
+    };
+    for (const auto id :
+         {eos_, token_id("tokenizer.ggml.eot_token_id"), token_id("tokenizer.ggml.eom_token_id")}) {
+      if (id) add(*id);
+    }
+    for (size_t id = 0; id < types_.size(); ++id) {
+      if (!is_added(type_of(id))) continue;
+      const auto end = std::end(kTurnEnds);
+      if (std::find(std::begin(kTurnEnds), end, tokens_[id]) != end) add(id);
+    }
+    return ends;
   }
 
   // A token written around every text, when the key says so.
@@ -212,12 +241,13 @@ class Reader {
     return types_[id];
   }
 
+  static bool is_added(int32_t type) { return type == kControl || type == kUserDefined; }
+
   Json added_tokens() const {
     Json added = Json::array();
     for (size_t id = 0; id < types_.size(); ++id) {
       const int32_t type = type_of(id);
-      if (type != kControl && type != kUserDefined) continue;
-      if (tokens_[id].empty()) continue;  // matches nothing
+      if (!is_added(type) || tokens_[id].empty()) continue;  // the empty one matches nothing
       added.push_back(added_token_json(id, tokens_[id], false, type == kControl));
     }
     return added;
@@ -297,6 +327,15 @@ class Reader {
     const bool adds_space = file_.boolean("tokenizer.ggml.add_space_prefix").value_or(true);
     build_pieces(vocabulary(false), mark_spaces_json(adds_space), int64_t{adds_space},
                  post_processor(true, false));
+  }
+
+  // Phi-3's tokens take the white space behind them, which its files do not say. Its vocabulary
+  // tells it from Phi-4, which has the same architecture.
+  void strip_behind_tokens() {
+    for (Json& token : result_.tokenizer_json["added_tokens"].as_array()) {
+      const std::string& text = token["content"].as_string();
+      token["rstrip"] = text != "<s>" && text != "<unk>" && text != "<|endoftext|>";
+    }
   }
 
   void build_unigram() {

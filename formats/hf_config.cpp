@@ -34,13 +34,14 @@ const Family& find_family(const HfSettings& settings) {
 
 // A checkpoint whose weights are not plain numbers, by the name of what made it.
 void refuse_quantized(const HfSettings& settings) {
-  for (const char* key : {"quantization_config", "compression_config"}) {
+  for (const char* key : {"quantization_config", "compression_config", "quantization"}) {
     if (!settings.is_set(key)) continue;
     const Json& config = settings.get(key);
     Json method = config["quant_method"];
     // Old files of bitsandbytes do not name it.
     const bool has_bits = config.find("load_in_8bit") || config.find("load_in_4bit");
     if (method.is_null() && has_bits) method = "bitsandbytes";
+    if (method.is_null() && std::string_view(key) == "quantization") method = "MLX";
     settings.refuse(key, "none: convert the unquantized model, or a GGUF file",
                     method.is_null() ? config : method);
   }
@@ -75,13 +76,6 @@ int64_t read_head_size(const HfSettings& settings, const SourceConfig& config) {
   return config.hidden_size / config.heads;
 }
 
-double read_epsilon(const HfSettings& settings) {
-  for (const char* key : {"layer_norm_eps", "norm_epsilon"}) {
-    if (settings.is_set(key)) return settings.number(key, 0);
-  }
-  return settings.number("rms_norm_eps", 1e-6);
-}
-
 // What the settings leave open where a family's models may have biases.
 void read_biases(const HfSettings& settings, SourceConfig& config) {
   const auto read = [&](const char* key, Biases& biases) {
@@ -93,7 +87,7 @@ void read_biases(const HfSettings& settings, SourceConfig& config) {
   read("mlp_bias", config.feed_forward_bias);
 }
 
-void read_sizes(const HfSettings& settings, SourceConfig& config) {
+void read_sizes(const HfSettings& settings, const Family& family, SourceConfig& config) {
   config.layers = settings.required("num_hidden_layers");
   check_layer_count(config.layers, settings.what("num_hidden_layers"));
   config.hidden_size = settings.required("hidden_size");
@@ -103,7 +97,7 @@ void read_sizes(const HfSettings& settings, SourceConfig& config) {
   config.head_size = read_head_size(settings, config);
   config.vocabulary_size = settings.required("vocab_size");
   config.context_length = settings.required("max_position_embeddings");
-  config.norm_epsilon = read_epsilon(settings);
+  config.norm_epsilon = settings.number(family.hf_epsilon, 1e-6);
   config.tied_embeddings = settings.boolean("tie_word_embeddings");
 }
 
@@ -121,7 +115,7 @@ HfConfig read_hf_config(const Json& json, const std::string& what,
   refuse_quantized(settings);
   refuse_experts(settings);
   SourceConfig config = family.config;
-  read_sizes(settings, config);
+  read_sizes(settings, family, config);
   if (whole.is_set("tie_word_embeddings")) {
     config.tied_embeddings = whole.boolean("tie_word_embeddings");
   }

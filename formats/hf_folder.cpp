@@ -96,6 +96,12 @@ HfFolder read_hf_folder(const std::string& path, const std::string& advice) {
                 fmt::format("{}: expected a model, found {}", path, describe(root)));
   }
   require(exists("config.json"), "a model folder with config.json");
+  if (exists("hf_quant_config.json")) {
+    throw Error(ErrorCode::kUnsupported,
+                path +
+                    ": a checkpoint quantized by ModelOpt (hf_quant_config.json) is not "
+                    "supported; expected the unquantized model, or a GGUF file");
+  }
   for (const char* name : kTexts) {
     if (exists(name)) folder.texts[name] = read_text_file(root / name, kMaxTextBytes);
   }

@@ -62,7 +62,7 @@ class RopeReader {
     if (is_long) {
       read_longrope(rope);
     } else if (type == "linear") {
-      rope.factor = needed("factor");
+      read_linear(rope);
     } else if (type == "dynamic") {
       read_dynamic(rope);
     } else if (type == "yarn") {
@@ -128,6 +128,13 @@ class RopeReader {
     rope.attention_factor = number("attention_factor", otherwise);
   }
 
+  // The models of Vicuna count the context that the scaling reaches beside the original one.
+  void read_linear(SourceRope& rope) {
+    rope.factor = needed("factor");
+    config_.context_length = std::max(
+        config_.context_length, settings_.integer("max_sequence_length", config_.context_length));
+  }
+
   void read_dynamic(SourceRope& rope) {
     rope.factor = needed("factor");
     rope.original_context_length = config_.context_length;
@@ -166,11 +173,17 @@ class RopeReader {
 
 }  // namespace
 
-// As in transformers 5, rope_scaling wins where both are set, and rope_theta counts where the
-// object has none.
+// Of rope_scaling and rope_parameters transformers 5 takes the first and drops the other, its
+// rope_theta too. rope_theta beside the object counts where the object has none.
 void read_hf_rope(const HfSettings& settings, SourceConfig& config) {
   const double base = settings.number("rope_theta", settings.number("rotary_emb_base", 10000));
-  const bool is_old = settings.is_set("rope_scaling");
+  const Json& old = settings.get("rope_scaling");
+  const bool is_old = !old.is_null() && old != Json::object();
+  if (const Json& other = settings.get("rope_parameters");
+      is_old && !other.is_null() && other != old) {
+    settings.refuse("rope_parameters", "nothing else than rope_scaling, which is set as well",
+                    other);
+  }
   const std::string key = is_old ? "rope_scaling" : "rope_parameters";
   const Json& rope = settings.get(key);
   const double window_base = settings.number("rope_local_base_freq", base);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <optional>
+#include <utility>
 
 #include "formats/hf_sentencepiece.h"
 #include "formats/invalid.h"
@@ -28,6 +29,7 @@ class TokensReader {
     if (result_.tokenizer_json.is_null() && texts_.contains("tokenizer.model")) {
       result_.tokenizer_json = read_hf_sentencepiece(texts_, tokenizer_config_, folder_);
     }
+    drop_tokens_beyond();
     check_token_ids();
     read_special_tokens();
     read_generation();
@@ -53,6 +55,21 @@ class TokensReader {
       fail_invalid(what, fmt::format("expected a token below the vocabulary size of {}, found {}",
                                      vocabulary_size_, value));
     }
+  }
+
+  // Added tokens that the model has no embeddings for: those of a picture, say, in a model whose
+  // text part is alone.
+  void drop_tokens_beyond() {
+    if (!std::as_const(result_.tokenizer_json)["added_tokens"].is_array()) return;
+    Json::Array& added = result_.tokenizer_json["added_tokens"].as_array();
+    const auto beyond = std::stable_partition(added.begin(), added.end(), [&](const Json& token) {
+      return !token["id"].is_integer() || token["id"].as_integer() < vocabulary_size_;
+    });
+    if (beyond == added.end()) return;
+    notes_.push_back(fmt::format(
+        "{} added tokens are left out, {} first: their ids are not below the vocabulary size of {}",
+        added.end() - beyond, std::as_const(*beyond)["content"].dump(), vocabulary_size_));
+    added.erase(beyond, added.end());
   }
 
   void check_token_ids() const {
@@ -132,14 +149,13 @@ class TokensReader {
       if (id) special[name] = *id;
     };
     one("bos", "bos_token", "bos_token_id");
+    // The tokenizer's own first: chat templates spell that one.
     std::vector<int64_t> eos = numbered_tokens("eos_token_id");
-    const auto named = named_token("eos_token");
-    if (named && std::find(eos.begin(), eos.end(), *named) == eos.end()) eos.push_back(*named);
-    if (!eos.empty()) {
-      Json ids = Json::array();
-      for (const int64_t id : eos) ids.push_back(id);
-      special["eos"] = std::move(ids);
+    if (const auto named = named_token("eos_token")) {
+      std::erase(eos, *named);
+      eos.insert(eos.begin(), *named);
     }
+    if (!eos.empty()) special["eos"] = Json::array(eos);
     one("pad", "pad_token", "pad_token_id");
     one("unk", "unk_token", "unk_token_id");
   }

@@ -40,11 +40,15 @@ void refuse_quantized(std::string_view name, const std::string& what) {
   constexpr std::pair<std::string_view, const char*> kEndings[] = {
       {".qweight", "GPTQ or AWQ"},
       {".qzeros", "GPTQ or AWQ"},
+      {".g_idx", "GPTQ"},
+      {".scales", "GPTQ, AWQ or MLX"},
+      {".biases", "MLX"},
       {".weight.absmax", "bitsandbytes"},
       {".SCB", "bitsandbytes"},
       {".weight_packed", "compressed-tensors"},
       {".weight_scale", "FP8 or compressed-tensors"},
-      {".weight_scale_inv", "FP8"}};
+      {".weight_scale_inv", "FP8"},
+      {".input_scale", "FP8 or ModelOpt"}};
   for (const auto& [ending, method] : kEndings) {
     if (!name.ends_with(ending)) continue;
     throw Error(ErrorCode::kUnsupported,

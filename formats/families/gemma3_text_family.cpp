@@ -1,8 +1,6 @@
 // Gemma 3 (arXiv:2503.19786), its text part: Gemma 2 without softcaps, with norms of each head's
 // query and key; of six layers five have a window and a rotary base of their own.
-#include <cmath>
-
-#include "formats/family.h"
+#include "formats/families/gemma_scales.h"
 
 namespace mica {
 namespace {
@@ -15,10 +13,7 @@ constexpr const char* kDefaults =
         "sliding_window": 4096, "sliding_window_pattern": 6})";
 
 void read_hf(const HfSettings& settings, SourceConfig& config) {
-  config.embedding_scale = std::sqrt(static_cast<double>(config.hidden_size));
-  config.attention_scale = 1 / std::sqrt(settings.number("query_pre_attn_scalar", 0));
-  config.attention_softcap = settings.number("attn_logit_softcapping", 0);
-  config.logits_softcap = settings.number("final_logit_softcapping", 0);
+  read_gemma_scales(settings, config);
   if (settings.boolean("use_bidirectional_attention")) {
     settings.refuse("use_bidirectional_attention", "false", true);
   }
@@ -30,11 +25,7 @@ void read_hf(const HfSettings& settings, SourceConfig& config) {
 }
 
 void read_gguf(const GgufKeys& keys, SourceConfig& config) {
-  config.embedding_scale = std::sqrt(static_cast<double>(config.hidden_size));
-  // Its files do not say it: the model of 27 billion weights, which has 62 layers, counts another
-  // head size.
-  const int64_t scalar = config.layers == 62 ? config.hidden_size / config.heads : config.head_size;
-  config.attention_scale = 1 / std::sqrt(static_cast<double>(scalar));
+  read_gemma_scales(keys, 62, config);
   config.logits_softcap = keys.factor("final_logit_softcapping", 0);
   // The scaling is of the layers without a window.
   config.window_rope =

@@ -15,6 +15,7 @@ extern const Family kFamily_gpt_neox = {
     .hf_classes = {"GPTNeoXForCausalLM"},
     .hf_defaults = R"({"rotary_pct": 0.25, "attention_bias": true, "use_parallel_residual": true,
         "layer_norm_eps": 1e-5})",
+    .hf_epsilon = "layer_norm_eps",
     .hf_prefixes = {"gpt_neox."},
     .hf_names = {{"embed_in.weight", {Role::kTokenEmbedding}},
                  {"attention.query_key_value.weight",

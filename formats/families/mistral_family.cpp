@@ -6,7 +6,7 @@ namespace mica {
 extern const Family kFamily_mistral = {
     .config = {.architecture = "mistral"},
     .hf_classes = {"MistralForCausalLM"},
-    .hf_defaults = R"({"sliding_window": 4096})",
+    .hf_defaults = R"({"sliding_window": 4096, "num_key_value_heads": 8})",
     .read_hf =
         [](const HfSettings& settings, SourceConfig& config) {
           set_window(config, settings.integer("sliding_window", 0));

@@ -7,6 +7,7 @@ namespace mica {
 extern const Family kFamily_phi3 = {
     .config = {.architecture = "phi3"},
     .hf_classes = {"Phi3ForCausalLM"},
+    .hf_defaults = R"({"rms_norm_eps": 1e-5, "original_max_position_embeddings": 4096})",
     .hf_names = {{"self_attn.qkv_proj.weight", {Role::kAttnQ, Role::kAttnK, Role::kAttnV}},
                  {"mlp.gate_up_proj.weight", {Role::kFfnGate, Role::kFfnUp}}},
     .read_hf =

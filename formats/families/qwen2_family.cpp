@@ -7,7 +7,8 @@ namespace mica {
 extern const Family kFamily_qwen2 = {
     .config = {.architecture = "qwen2", .qkv_bias = Biases::kAlways},
     .hf_classes = {"Qwen2ForCausalLM"},
-    .hf_defaults = R"({"sliding_window": 4096, "max_window_layers": 28})",
+    .hf_defaults =
+        R"({"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28})",
     .read_hf = read_window_by_depth,
     .gguf_architecture = "qwen2",
 };

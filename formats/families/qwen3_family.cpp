@@ -9,7 +9,8 @@ extern const Family kFamily_qwen3 = {
                .qkv_bias = Biases::kOptional,
                .attention_out_bias = Biases::kOptional},
     .hf_classes = {"Qwen3ForCausalLM"},
-    .hf_defaults = R"({"head_dim": 128, "sliding_window": 4096, "max_window_layers": 28})",
+    .hf_defaults = R"({"head_dim": 128, "num_key_value_heads": 32, "sliding_window": 4096,
+        "max_window_layers": 28})",
     .read_hf = read_window_by_depth,
     .gguf_architecture = "qwen3",
 };

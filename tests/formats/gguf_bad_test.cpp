@@ -169,10 +169,14 @@ const BadFile kInvalid[] = {
      [](GgufSample& s) {
        s.tensors.push_back({"rope_factors_long.weight", {1}, kTensorF32, raw(8.0f), {}, {}});
      },
-     "expected the tensors 'rope_factors_short.weight' and 'rope_factors_long.weight', found only "
-     "one of them"},
+     "expected the tensors 'rope_factors_short.weight' and 'rope_factors_long.weight' of the "
+     "rotary "
+     "scaling 'longrope', found only one of them"},
     {"a rotary embedding of an odd number of channels",
-     [](GgufSample& s) { s.set("llama.rope.dimension_count", 1u); },
+     [](GgufSample& s) {
+       s = tiny_gguf({.architecture = "qwen2"});
+       s.set("qwen2.rope.dimension_count", 1u);
+     },
      "channels of the rotary embedding: expected an even number, found 1"},
     {"fused rows of another number",
      [](GgufSample& s) {
@@ -293,6 +297,15 @@ const BadFile kUnsupportedFiles[] = {
      "Q5_1, Q8_0, Q4_K, Q5_K or Q6_K"},
     {"an adapter", [](GgufSample& s) { s.set("general.type", "adapter"); },
      "key 'general.type': expected 'model', found 'adapter'"},
+    {"the number of experts in use", [](GgufSample& s) { s.set("llama.expert_used_count", 2u); },
+     "key 'llama.expert_used_count': expected no such key in a model of this architecture, found "
+     "one"},
+    {"a model of embeddings", [](GgufSample& s) { s.set("llama.pooling_type", 3u); },
+     "key 'llama.pooling_type': expected no such key in a model of this architecture, found one"},
+    {"a scale of attention's output",
+     [](GgufSample& s) { s.set("llama.attention.output_scale", 0.5f); },
+     "key 'llama.attention.output_scale': expected no such key in a model of this architecture, "
+     "found one"},
     {"a mixture of experts", [](GgufSample& s) { s.set("llama.expert_count", 8u); },
      "key 'llama.expert_count': a mixture of experts is not supported: expected 0, found 8"},
     {"values of another size than keys",
@@ -409,6 +422,15 @@ TEST_CASE("biases are in all layers or in none") {
         "tiny.gguf: tensor 'blk.1.attn_output.bias': layers.1.attn.out_bias is not part of a model "
         "of "
         "architecture 'llama'");
+  sample.tensors.back().name = "blk.0.attn_q.bias";
+  bytes = sample.bytes();
+  CHECK(error_of([&] { import_gguf_bytes(bytes); }).message() ==
+        "tiny.gguf: expected a tensor for layers.1.attn.q_bias, found none");
+  sample = tiny_gguf();
+  sample.tensors.push_back({"blk.0.attn_q.bias", {4}, kTensorF32, std::string(16, 0), {}, {}});
+  bytes = sample.bytes();
+  CHECK(error_of([&] { import_gguf_bytes(bytes); }).message() ==
+        "tiny.gguf: expected a tensor for layers.0.attn.k_bias, found none");
 }
 
 TEST_CASE("an empty file and one that ends in its header are refused") {

@@ -117,6 +117,13 @@ TEST_CASE("Gemma 2 files leave out what all its models have") {
   const Json config = import_sample(sample).config;
   CHECK(config["attention_softcap"] == Json(20.0));
   CHECK(config["logits_softcap"] == Json(10.0));
+  sample.set("gemma2.attn_logit_softcapping", 0.0f);
+  sample.set("gemma2.final_logit_softcapping", 0.0f);
+  sample.set("gemma2.attention.scale", 0.25f);
+  const Json plain = import_sample(sample).config;
+  CHECK(plain["attention_softcap"].is_null());
+  CHECK(plain["logits_softcap"].is_null());
+  CHECK(plain["attention_scale"] == Json(0.25));
   // Norms are stored with their 1.
   const std::string bytes = sample.bytes();
   CHECK(read_floats(*import_gguf_bytes(bytes), Role::kAttnPostNorm, 0)[3] == 3);
@@ -172,6 +179,62 @@ TEST_CASE("Phi-3 files have fused projections and factors for short and long con
   CHECK(read_floats(*importer, Role::kAttnV, 0)[0] == 24);
   CHECK(read_floats(*importer, Role::kFfnGate, 0)[0] == 1000);
   CHECK(read_floats(*importer, Role::kFfnUp, 0)[0] == 1016);
+}
+
+namespace {
+
+// Ends of an answer in a file of these tokens, of which the third is the end of the text.
+std::string ends_of(const std::vector<std::string>& tokens, const std::vector<int32_t>& types) {
+  GgufSample sample = tiny_gguf();
+  sample.set("tokenizer.ggml.tokens", kGgufArray, gguf_strings(tokens));
+  sample.set("tokenizer.ggml.token_type", kGgufArray, gguf_int32s(types));
+  sample.set("tokenizer.ggml.merges", kGgufArray, gguf_strings({}));
+  sample.set("tokenizer.ggml.eos_token_id", 2u);
+  return import_sample(sample).special_tokens["eos"].dump();
+}
+
+}  // namespace
+
+TEST_CASE("ends of a turn that a file's keys do not name are found by their spelling") {
+  CHECK(ends_of({"a", "<end_of_turn>", "<eos>", "</s>"}, {1, 3, 3, 4}) == "[2,1]");
+  CHECK(ends_of({"<|end|>", "<|user|>", "<|endoftext|>", "<s>"}, {4, 3, 3, 3}) == "[2,0]");
+  CHECK(ends_of({"<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<s>"}, {3, 3, 3, 3}) == "[2,0,1]");
+  // What is text stays text.
+  CHECK(ends_of({"<|im_end|>", "<|end|>", "<eos>", "<s>"}, {1, 3, 3, 3}) == "[2,1]");
+}
+
+TEST_CASE("tokens of Phi-3 take the white space behind them") {
+  GgufSample sample = tiny_gguf({.architecture = "phi3"});
+  for (const char* name : {"attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"}) {
+    sample.remove_tensor("blk.0." + std::string(name) + ".weight");
+  }
+  add(sample, "blk.0.attn_qkv.weight", 8);
+  add(sample, "blk.0.ffn_up.weight", 8);
+  sample.set("tokenizer.ggml.model", "llama");
+  sample.set("tokenizer.ggml.tokens", kGgufArray,
+             gguf_strings({"<unk>", "<s>", "<|end|>", "</s>"}));
+  sample.set("tokenizer.ggml.token_type", kGgufArray, gguf_int32s({2, 3, 3, 4}));
+  sample.set("tokenizer.ggml.scores", kGgufArray, gguf_float32s({0, 0, 0, 0}));
+  const auto stripping = [](const GgufSample& file) {
+    std::string names;
+    const ImportedModel model = import_sample(file);
+    for (const Json& token : model.tokenizer_json["added_tokens"].as_array()) {
+      if (token["rstrip"] == Json(true)) names += token["content"].as_string();
+    }
+    return names;
+  };
+  CHECK(stripping(sample) == "<|end|></s>");
+  sample.set("tokenizer.ggml.model", "gpt2");  // Phi-4 has the architecture as well
+  CHECK(stripping(sample).empty());
+}
+
+TEST_CASE("a part of each head rotated is refused where rows are interleaved") {
+  GgufSample sample = tiny_gguf({.hidden_size = 8});
+  sample.set("llama.rope.dimension_count", 2u);
+  const Error error = error_of([&] { import_sample(sample); });
+  CHECK(error.message() ==
+        "tiny.gguf: key 'llama.rope.dimension_count': expected 4, the size of a head, found 2");
+  CHECK(error.code() == ErrorCode::kUnsupported);
 }
 
 TEST_CASE("fused rows of quantized types are split on the grid as well") {
@@ -279,6 +342,18 @@ TEST_CASE("GPT-NeoX files have fused projections, one behind the other") {
   CHECK(importer->model().config["parallel_residual"].is_null());
   CHECK(read_floats(*importer, Role::kAttnK, 1)[0] == 16);
   CHECK(read_floats(*importer, Role::kAttnVBias, 1) == std::vector<float>{508, 509, 510, 511});
+}
+
+TEST_CASE("longrope without its factors is refused, whatever the architecture") {
+  GgufSample sample = tiny_gguf();
+  sample.set("llama.rope.scaling.type", "longrope");
+  const auto refusal = [&] { return error_of([&] { import_sample(sample); }).message(); };
+  const std::string expected =
+      "tiny.gguf: expected the tensors 'rope_factors_short.weight' and 'rope_factors_long.weight' "
+      "of the rotary scaling 'longrope', found ";
+  CHECK(refusal() == expected + "none");
+  add(sample, "rope_factors_long.weight", 1, 3, 1);
+  CHECK(refusal() == expected + "only one of them");
 }
 
 TEST_CASE("YaRN of GGUF files has the magnitude of llama.cpp") {

@@ -32,6 +32,18 @@ TEST_CASE("the keys of a GGUF file become the model's configuration") {
   CHECK(importer->hash({}) == hash128(as_bytes(bytes)));
 }
 
+TEST_CASE("keys of the architecture that are not known are told of, harmless ones are not") {
+  GgufSample sample = tiny_gguf();
+  sample.set("llama.vocab_size", 4u);
+  sample.set("llama.pooling_type", 0u);
+  sample.set("llama.my_own_key", 3u);
+  sample.set("general.my_own_key", 3u);
+  const std::string bytes = sample.bytes();
+  const auto importer = import_gguf_bytes(bytes);
+  REQUIRE(importer->model().notes.size() == 1);
+  CHECK(importer->model().notes[0] == "key 'llama.my_own_key': not known here and not used");
+}
+
 TEST_CASE("version 2 is read like version 3") {
   GgufSample sample = tiny_gguf();
   const std::string three = sample.bytes();
@@ -213,6 +225,9 @@ TEST_CASE("biases of Llama files are put in order like the rows") {
   std::string values;
   for (int i = 0; i < 8; ++i) values += raw(static_cast<float>(i));
   sample.tensors.push_back({"blk.0.attn_q.bias", {8}, kTensorF32, values, {}, {}});
+  for (const char* name : {"blk.0.attn_k.bias", "blk.0.attn_v.bias"}) {
+    sample.tensors.push_back({name, {4}, kTensorF32, values.substr(0, 16), {}, {}});
+  }
   const std::string bytes = sample.bytes();
   CHECK(read_floats(*import_gguf_bytes(bytes), Role::kAttnQBias, 0) ==
         std::vector<float>{0, 2, 1, 3, 4, 6, 5, 7});

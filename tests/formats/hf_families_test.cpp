@@ -185,6 +185,43 @@ TEST_CASE("GPT-NeoX's query, key and value are taken out of each head") {
   CHECK(read_floats(*importer, Role::kAttnKBias, 0) == std::vector<float>{502, 503, 508, 509});
 }
 
+TEST_CASE("settings that are not there have the defaults of the family's class in transformers") {
+  const auto config_of = [](const char* name, const std::string& bytes, const char* more = "") {
+    Texts texts = texts_with(R"({"architectures":[")" + std::string(name) + R"("],)" + more +
+                             R"("head_dim":2})");
+    Json config = Json::parse(texts["config.json"], "config.json");
+    std::erase_if(config.as_object(), [](const auto& member) {
+      return member.first == "rms_norm_eps" || member.first == "rope_theta";
+    });
+    texts["config.json"] = config.dump();
+    return import_tiny(texts, bytes)->model().config;
+  };
+  const std::string bytes = tiny_safetensors().bytes();
+  CHECK(config_of("SmolLM3ForCausalLM", bytes)["rope"]["base"] == Json(2e6));
+  CHECK(config_of("SmolLM3ForCausalLM", bytes)["norm_epsilon"] == Json(1e-6));
+  SafetensorsSample phi = tiny_safetensors();
+  remove(phi, "self_attn.q_proj");
+  remove(phi, "self_attn.k_proj");
+  remove(phi, "self_attn.v_proj");
+  remove(phi, "mlp.gate_proj");
+  remove(phi, "mlp.up_proj");
+  add(phi, std::string(kLayer) + "self_attn.qkv_proj.weight", {8, 4}, 0);
+  add(phi, std::string(kLayer) + "mlp.gate_up_proj.weight", {8, 4}, 0);
+  const Json found = config_of("Phi3ForCausalLM", phi.bytes(),
+                               R"("max_position_embeddings":8192,"rope_scaling":{"type":"longrope",
+                   "short_factor":[1],"long_factor":[2]},)");
+  CHECK(found["norm_epsilon"] == Json(1e-5));
+  CHECK(found["rope"]["original_context_length"] == Json(4096));
+  // Without the setting Mistral has 8 heads of keys and values, not as many as of queries.
+  Texts mistral = texts_with(R"({"architectures":["MistralForCausalLM"]})");
+  Json config = Json::parse(mistral["config.json"], "config.json");
+  std::erase_if(config.as_object(),
+                [](const auto& member) { return member.first == "num_key_value_heads"; });
+  mistral["config.json"] = config.dump();
+  CHECK(error_of([&] { import_tiny(mistral, bytes); }).message() ==
+        "tiny/config.json: number of key and value heads: expected 1 to 2, found 8");
+}
+
 TEST_CASE("Gemma's norms count from one") {
   const std::string bytes = gemma_tensors().bytes();
   const auto importer =
@@ -301,6 +338,29 @@ TEST_CASE("YaRN's settings have transformers' defaults and make the context long
   CHECK(rope_of(R"({"rope_scaling":{"rope_type":"yarn","factor":4.0,"mscale":1.0,
             "original_max_position_embeddings":16,"mscale_all_dim":1.0}})") ==
         R"({"base":10000.0,"size":2,"scaling":"yarn","factor":4.0,"original_context_length":16})");
+}
+
+TEST_CASE("linear scaling reaches the context that stands beside the original one") {
+  const std::string linear = R"("rope_scaling":{"type":"linear","factor":4.0})";
+  const std::string expected = R"({"base":10000.0,"size":2,"scaling":"linear","factor":4.0})";
+  CHECK(rope_of("{" + linear + "}") == expected);
+  CHECK(rope_of("{" + linear + R"(,"max_sequence_length":256})", 256) == expected);
+  CHECK(rope_of(R"({"max_sequence_length":256})") ==
+        R"({"base":10000.0,"size":2,"scaling":"none"})");
+}
+
+TEST_CASE("rope_scaling and rope_parameters may stand together only where they say the same") {
+  const std::string linear = R"({"rope_type":"linear","factor":4.0})";
+  const std::string expected = R"({"base":10000.0,"size":2,"scaling":"linear","factor":4.0})";
+  CHECK(rope_of(R"({"rope_scaling":)" + linear + R"(,"rope_parameters":)" + linear + "}") ==
+        expected);
+  CHECK(rope_of(R"({"rope_scaling":{},"rope_parameters":)" + linear + "}") == expected);
+  CHECK(error_of([&] {
+          rope_of(R"({"rope_scaling":)" + linear +
+                  R"(,"rope_parameters":{"rope_type":"default","rope_theta":5000.0}})");
+        }).message() ==
+        "tiny/config.json: rope_parameters: this object is not supported; expected nothing else "
+        "than rope_scaling, which is set as well");
 }
 
 TEST_CASE("dynamic scaling starts behind the context that the model was trained for") {

@@ -111,6 +111,9 @@ TEST_CASE("folders of other kinds are refused by what they hold") {
        "which are programs and are not run here: save the model as safetensors (save_pretrained of "
        "the Python "
        "package transformers)"},
+      {{"config.json", "hf_quant_config.json", "model.safetensors"},
+       "a checkpoint quantized by ModelOpt (hf_quant_config.json) is not supported; expected the "
+       "unquantized model, or a GGUF file"},
       {{"config.json", "adapter_config.json", "model.safetensors"},
        "expected a model, found 'adapter_config.json', a LoRA adapter: merge it into its base "
        "model first "

@@ -44,7 +44,7 @@ TEST_CASE("config.json becomes the model's configuration") {
       R"("heads":2,"kv_heads":1,"head_size":2,"vocabulary_size":4,"context_length":64,)"
       R"("norm_epsilon":1e-05,"activation":"silu","rope":{"base":10000.0,"size":2,"scaling":"none"},)"
       R"("tied_embeddings":false})");
-  CHECK(model.special_tokens.dump() == R"({"eos":[2,3]})");
+  CHECK(model.special_tokens.dump() == R"({"eos":[3,2]})");
   CHECK(model.generation.dump() == R"({"do_sample":true,"top_k":5})");
   CHECK(model.chat_template == "{{ x }}");
   CHECK(model.chat_template_source == "tokenizer_config.json:chat_template");
@@ -112,6 +112,14 @@ TEST_CASE("sizes that may be left out have transformers' defaults") {
         "tiny: tensor 'model.layers.0.self_attn.k_proj.weight': expected [4, 4] by the "
         "configuration, "
         "file has [2, 4]");
+}
+
+TEST_CASE("the epsilon is the one that the family's norms have") {
+  Texts texts = tiny_texts();
+  for (const char* other : {"layer_norm_eps", "norm_epsilon"}) {
+    set(texts, "config.json", other, "0.25");
+  }
+  CHECK(import_texts(texts).config["norm_epsilon"] == Json(1e-5));
 }
 
 TEST_CASE("a head beside tied embeddings is not used, and the notes say so") {
@@ -265,11 +273,17 @@ TEST_CASE("quantized checkpoints are refused by the name of what made them") {
                                  "model, or a GGUF file");
     CHECK(error.code() == ErrorCode::kUnsupported);
   }
+  CHECK(
+      error_of([] { import_config("quantization", R"({"group_size":64,"bits":4})"); }).message() ==
+      "tiny/config.json: quantization: \"MLX\" is not supported; expected none: convert the "
+      "unquantized model, or a GGUF file");
   // Where config.json does not tell, names of tensors do.
   const std::string q = "model.layers.0.self_attn.q_proj";
   for (const auto& [ending, name] :
        {std::pair(".qweight", "GPTQ or AWQ"), std::pair(".weight.absmax", "bitsandbytes"),
         std::pair(".SCB", "bitsandbytes"), std::pair(".weight_packed", "compressed-tensors"),
+        std::pair(".g_idx", "GPTQ"), std::pair(".scales", "GPTQ, AWQ or MLX"),
+        std::pair(".biases", "MLX"), std::pair(".input_scale", "FP8 or ModelOpt"),
         std::pair(".weight_scale_inv", "FP8")}) {
     SafetensorsSample sample = tiny_safetensors();
     sample.tensor(q + ".weight").name = q + ending;
@@ -345,7 +359,7 @@ TEST_CASE("special tokens come from the tokenizer's words first, then from numbe
   set(texts, "tokenizer_config.json", "unk_token", R"("missing")");
   set(texts, "generation_config.json", "eos_token_id", "2");
   ImportedModel model = import_texts(texts);
-  CHECK(model.special_tokens.dump() == R"({"bos":0,"eos":[2,3],"pad":1})");
+  CHECK(model.special_tokens.dump() == R"({"bos":0,"eos":[3,2],"pad":1})");
   REQUIRE(model.notes.size() == 1);
   CHECK(model.notes[0] ==
         "tokenizer_config.json: unk_token: 'missing' is not a token of tokenizer.json");
@@ -355,6 +369,25 @@ TEST_CASE("special tokens come from the tokenizer's words first, then from numbe
   texts.erase("generation_config.json");
   set(texts, "config.json", "pad_token_id", "-1");
   CHECK(import_texts(texts).special_tokens.dump() == R"({"bos":0,"eos":[3]})");
+}
+
+TEST_CASE("the tokenizer's own end token is the first of several") {
+  Texts texts = tiny_texts();
+  set(texts, "generation_config.json", "eos_token_id", "[2,1,3]");
+  CHECK(import_texts(texts).special_tokens.dump() == R"({"eos":[3,2,1]})");
+}
+
+TEST_CASE("added tokens beyond the vocabulary are left out with a note") {
+  // As Gemma 3 has the token of a picture in models of text.
+  Texts texts = tiny_texts();
+  set(texts, "tokenizer.json", "added_tokens",
+      R"([{"id":4,"content":"<image>"},{"id":3,"content":"<s>"},{"id":5,"content":"<video>"}])");
+  const ImportedModel model = import_texts(texts);
+  CHECK(model.tokenizer_json["added_tokens"].dump() == R"([{"id":3,"content":"<s>"}])");
+  REQUIRE(model.notes.size() == 1);
+  CHECK(model.notes[0] ==
+        "2 added tokens are left out, \"<image>\" first: their ids are not below the vocabulary "
+        "size of 4");
 }
 
 TEST_CASE("chat templates are found in the order of transformers") {
