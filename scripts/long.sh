@@ -75,6 +75,13 @@ arm64_tests() {
   [ -f build-arm64/meson-logs/testlog.json ] || { cat "$logs/build"; return 1; }
   python3 scripts/report.py build-arm64/meson-logs/testlog.json
 }
+# The tests of the suite 'long': every code point through the tokenizers.
+long_tests() {
+  rm -f build/meson-logs/testlog.json
+  meson test -C build --suite long > "$logs/build" 2>&1
+  [ -f build/meson-logs/testlog.json ] || { cat "$logs/build"; return 1; }
+  python3 scripts/report.py build/meson-logs/testlog.json
+}
 declare -A fuzzing=()  # process -> name
 report_next_fuzzer() {
   local process status
@@ -88,6 +95,7 @@ part "ASan and UBSan: tests" \
   sanitized_tests asan clang++ address,undefined -fno-sanitize-recover=all
 # Threads are all that TSan looks at.
 part "TSan: tests with threads" sanitized_tests tsan g++ thread "" --suite threads
+part "tokenizers: every code point" long_tests
 part "NEON: kernels under qemu" arm64_tests
 part "fuzzers: build" build_fuzzers
 for source in tests/fuzz/fuzz_*.cpp; do

@@ -6,10 +6,11 @@
 TOOL is tokenizer_tool.cpp, built. The models are those of tests/data/tokenizers, and some trained here with
 SentencePiece's own charsmaps, which are too large to commit; the texts are those of compare_tokenizers.py.
 Ids must be equal, and decoded texts; the GGUF files hold the same vocabularies. The large charsmaps are also
-compared with PyPI `tokenizers`, which applies them otherwise, with --sweep on every code point.
+compared with PyPI `tokenizers`, which applies them otherwise. --sweep takes every code point instead.
 Exit status 77: a package is not installed.
 """
 import argparse
+import itertools
 import json
 import pathlib
 import random
@@ -96,11 +97,11 @@ def compare_model(tool, path, runs):
     theirs = model.encode(samples)
     failures = report(path.name, samples, ours, theirs)
     # Unknown tokens are left out: SentencePiece decodes them to a text of their own.
-    ids = [i for line in ours for i in line if not model.IsUnknown(i)]
-    rng = random.Random(3)
-    loose = [rng.choice([i for i in range(len(model)) if not model.IsControl(i) and not model.IsUnknown(i)])
-             for _ in range(3000)]
-    loose = [i for i in loose if not model.IsByte(i)]  # bytes that are no text decode as in tokenizers
+    unknown = model.unk_id()
+    ids = [i for line in ours for i in line if i != unknown]
+    # Nor bytes that are no text, which decode as in tokenizers.
+    loose = random.Random(3).choices([i for i in range(len(model)) if not (
+        model.IsControl(i) or model.IsUnknown(i) or model.IsByte(i))], k=3000)
     for some in (ids, loose):
         decoded = run_tool(tool, ["decode", path], " ".join(map(str, some)).encode()).decode()
         if decoded != model.decode(some):
@@ -153,7 +154,19 @@ def compare_gguf(tool, path, folder):
     return failures
 
 
-def compare_precompiled(tool, folder, path, sweep):
+def sweep_model(tool, path):
+    """Every code point, alone and between letters."""
+    model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    failures = tokens = 0
+    for samples in compare_tokenizers.batches(compare_tokenizers.point_texts()):
+        ours = encode_all(tool, path, samples)
+        failures += report(path.name, samples, ours, model.encode(samples))
+        tokens += sum(map(len, ours))
+    print(f"{path.name}: every code point, {tokens} tokens, {failures} differences", flush=True)
+    return failures
+
+
+def write_precompiled(folder, path):
     """The components that transformers' converters write around a model with a charsmap."""
     data = path.read_bytes()
     metaspace = {"type": "Metaspace", "replacement": MARK, "prepend_scheme": "always", "split": True}
@@ -163,10 +176,7 @@ def compare_precompiled(tool, folder, path, sweep):
              "pre_tokenizer": metaspace, "model": make_sentencepiece.unigram(data, False)}
     out = pathlib.Path(folder) / f"precompiled-{path.stem}.json"
     out.write_text(json.dumps(state))
-    failures = compare_tokenizers.compare(tool, out, compare_tokenizers.texts)
-    if sweep:
-        failures += compare_tokenizers.compare(tool, out, lambda _: compare_tokenizers.sweep_texts())
-    return failures
+    return out
 
 
 def print_rates(tool, path):
@@ -176,6 +186,33 @@ def print_rates(tool, path):
     theirs = min(compare_tokenizers._timed(lambda: model.encode(body)) for _ in range(3))
     megabytes = len(body.encode()) / MEGABYTE
     print(f"{path.name}: {megabytes / ours:.1f} MB/s, sentencepiece {megabytes / theirs:.1f} MB/s")
+
+
+def has_large_charsmap(path):
+    return path.stem.startswith("unigram-") and path.stem != "unigram-identity"
+
+
+def compare_all(tool, committed, folder):
+    failures = 0
+    for path in committed:
+        failures += compare_model(tool, path, True)
+        failures += compare_gguf(tool, path, folder)
+    for path in trained(folder):
+        failures += compare_model(tool, path, False)
+        if has_large_charsmap(path):
+            failures += compare_tokenizers.compare(tool, write_precompiled(folder, path), compare_tokenizers.texts)
+    return failures
+
+
+def sweep_all(tool, committed, folder):
+    failures = 0
+    for path in [*committed, *trained(folder)]:
+        failures += sweep_model(tool, path)
+        if has_large_charsmap(path):
+            out = write_precompiled(folder, path)
+            failures += compare_tokenizers.sweep(
+                tool, out, itertools.chain(compare_tokenizers.point_texts(), compare_tokenizers.sweep_texts()))
+    return failures
 
 
 def main():
@@ -189,15 +226,9 @@ def main():
         for path in committed:
             print_rates(options.tool, path)
         return
-    failures = 0
     with tempfile.TemporaryDirectory() as folder:
-        for path in committed:
-            failures += compare_model(options.tool, path, True)
-            failures += compare_gguf(options.tool, path, folder)
-        for path in trained(folder):
-            failures += compare_model(options.tool, path, False)
-            if path.stem.startswith("unigram-") and path.stem != "unigram-identity":
-                failures += compare_precompiled(options.tool, folder, path, options.sweep)
+        failures = (sweep_all if options.sweep else compare_all)(options.tool, committed, folder)
+    print(f"{failures} differences in all")
     sys.exit(failures > 0)
 
 

@@ -5,8 +5,9 @@
 
 TOOL is tokenizer_tool.cpp, built. The texts are made deterministically: over 2 MB of prose, code, many
 scripts, emoji, control characters, combining marks, spellings of special tokens and runs of one class of
-characters up to 1 MB. The tokenizers are those of tests/data/tokenizers, the families' pre-tokenizers around
-their vocabularies and, with --gguf or MICA_DEMO_GGUF, the one that the GGUF file describes. --sweep adds every code point in several surroundings, --time prints rates.
+characters up to 300 KB. The tokenizers are those of tests/data/tokenizers, the families' pre-tokenizers around
+their vocabularies and, with --gguf or MICA_DEMO_GGUF, the one that the GGUF file describes. --sweep takes every
+code point instead, alone and in several surroundings; --time prints rates.
 Exit status 77: `tokenizers` is not installed.
 """
 import argparse
@@ -111,28 +112,49 @@ def runs():
     for unit in ("a", "\n", "1", "!", "\u4e2d", "\u0301", "ab ", "\t", "\u00e9", "\U0001f600", " \n", "a1", "<|"):
         yield unit * (60_000 // len(unit.encode()))
     for unit in ("x", " ", "=", "\u0939"):
-        yield "begin" + unit * (MEGABYTE // len(unit.encode())) + "end"
+        yield "begin" + unit * (300_000 // len(unit.encode())) + "end"
     yield "e" + "\u0301\u0316\u0327" * 60_000
-    yield "".join(random.Random(5).choices("abcdefghij", k=MEGABYTE))
+    yield "".join(random.Random(5).choices("abcdefghij", k=300_000))
 
 
 def texts(special):
+    """2 MB, a third of them prose."""
+    return _texts(tuple(special))
+
+
+@functools.lru_cache(maxsize=2)  # families made from one tokenizer have the same
+def _texts(special):
+    return tuple(make_texts(list(special)))
+
+
+def make_texts(special):
     rng = random.Random(7)
     yield ""
     yield from (" ", "\n", "a", "  a", "a  ", "\u0301", "'s", " 's")
     yield from SCRIPTS + EMOJI + [CODE] + special + [f"a {s} b{s}{s}  \n c" for s in special + WORDS]
-    body = prose(rng, 1_200_000)
+    body = prose(rng, 600_000)
     yield body
     for start in range(0, len(body) // 4, 9973):
         yield body[start:start + 500]
-    for size in [200] * 300 + [20_000] * 20 + [800_000]:
+    for size in [200] * 300 + [10_000] * 20 + [540_000]:
         yield mixed(rng, size, special)
 
 
+def point_blocks(*ranges):
+    points = [chr(c) for c in itertools.chain(*ranges) if not 0xD800 <= c < 0xE000]
+    return (points[start:start + 4096] for start in range(0, len(points), 4096))
+
+
+def point_texts():
+    """Every code point alone, and between letters."""
+    for block in point_blocks(range(0x110000)):
+        yield from block
+        yield "".join(f"a{p}b " for p in block)
+
+
 def sweep_texts():
-    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-    for start in range(0, len(points), 4096):
-        block = points[start:start + 4096]
+    """Every code point of the planes that hold characters, in the surroundings that patterns look at."""
+    for block in point_blocks(range(0x40000), range(0xE0000, 0xE1000)):
         for glue in ("a{}a", " {}{} ", "{}\n", "1{}1", "!{}", "'{}x", "e\u0316{}\u0302", "x\u0345{}\u0334"):
             yield "".join(glue.format(p, p) for p in block)
 
@@ -201,7 +223,7 @@ def compare(tool, path, make_samples):
     failures += compare_ids(tool, path, tokenizer, short, False)[0]
     rng = random.Random(3)
     loose = [rng.randrange(tokenizer.get_vocab_size()) for _ in range(20_000)]  # bytes that are no text
-    for some in (ids, loose):
+    for some in (ids[:200_000] + ids[-200_000:], loose):
         for skip in (False, True):
             mine = run_tool(tool, ["decode", path] + ["skip-special"] * skip,
                             " ".join(map(str, some)).encode())
@@ -210,6 +232,30 @@ def compare(tool, path, make_samples):
                 print(f"{path.name}: decoded text differs, skip_special_tokens={skip}")
     size = sum(len(s.encode()) for s in samples)
     print(f"{path.name}: {len(samples)} texts, {size} bytes, {len(ids)} tokens, {failures} differences")
+    return failures
+
+
+def batches(samples):
+    """Lists of texts of a million characters or a little more."""
+    batch, size = [], 0
+    for sample in samples:
+        batch.append(sample)
+        size += len(sample) + 10
+        if size > 1_000_000:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def sweep(tool, path, samples):
+    """As compare, for more texts than fit into memory."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    failures = tokens = 0
+    for some in batches(samples):
+        failed, ids = compare_ids(tool, path, tokenizer, some, True)
+        failures += failed
+        tokens += len(ids)
+    print(f"{path.name}: every code point, {tokens} tokens, {failures} differences", flush=True)
     return failures
 
 
@@ -308,9 +354,7 @@ def variants(folder):
 
 O200K_WORD = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+SUFFIX"
               r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*SUFFIX")
-PATTERNS = {  # of the families' tokenizer.json files; those of Llama 3 and Qwen 2 are committed
-    "phi4-olmo2": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
-                  r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+PATTERNS = {  # of the families' tokenizer.json files; those of Llama 3 (SmolLM3, Phi-4, OLMo 2) and Qwen 2 are committed
     "cl100k": r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*"
               r"|\s*[\r\n]|\s+(?!\S)|\s+",
     "phi4-mini": O200K_WORD.replace("SUFFIX", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?")
@@ -320,6 +364,11 @@ PATTERNS = {  # of the families' tokenizer.json files; those of Llama 3 and Qwen
     "qwen3.5": r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}"
                r"| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 }
+
+DEEPSEEK_PATTERNS = (
+    r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 def families(folder):
@@ -345,6 +394,18 @@ def families(folder):
         state |= {"normalizer": normalizer,
                   "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps} if steps[1:] else steps[0]}
         yield write(name, state)
+    state = read("gpt2")  # GPT-NeoX: runs of spaces that are found in normalized text
+    size = len(state["model"]["vocab"]) + len(state["added_tokens"])
+    state["normalizer"] = {"type": "NFC"}
+    state["added_tokens"] += [
+        {"id": size + i, "content": " " * (24 - i), "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": True, "special": False} for i in range(23)]
+    yield write("gpt-neox-spaces", state)
+    state = read("llama3")  # DeepSeek V3: several patterns one after another
+    state["pre_tokenizer"]["pretokenizers"][:1] = [
+        {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
+        for pattern in DEEPSEEK_PATTERNS]
+    yield write("deepseek", state)
     for scheme in ("first", "always", "never"):  # Llama 2 where it is not "legacy", Mistral 0.3
         state = read("llama2")
         state |= {"normalizer": None,
@@ -419,6 +480,7 @@ def sentencepiece_variants(folder):
         "metaspace-old": mark | {"add_prefix_space": True},
         "metaspace-other": {"type": "Metaspace", "replacement": "e", "prepend_scheme": "always", "split": True},
         "white-space-split": [{"type": "WhitespaceSplit"}, mark | {"prepend_scheme": "first", "split": True}],
+        "white-space-split-always": [{"type": "WhitespaceSplit"}, mark | {"prepend_scheme": "always", "split": True}],
         "words": {"type": "Whitespace"},
         "words-first": [{"type": "Whitespace"}, mark | {"prepend_scheme": "first", "split": True}],
     } | {f"punctuation-{behavior}": [{"type": "Punctuation", "behavior": behavior},
@@ -499,6 +561,29 @@ def _timed(call):
     return time.perf_counter() - start
 
 
+def compare_all(tool, paths, folder):
+    failures = 0
+    for path in itertools.chain(variants(folder), sentencepiece_variants(folder)):
+        failures += compare(tool, path, variant_texts)
+    for path in families(folder):
+        failures += compare(tool, path, texts)
+    for path in paths:
+        failures += compare(tool, path, texts_and_runs)
+    return failures
+
+
+def sweep_all(tool, paths, folder):
+    """Every code point through every committed tokenizer, every family's pattern and every component that
+    looks at classes of characters."""
+    failures = 0
+    for path in itertools.chain(paths, families(folder)):
+        failures += sweep(tool, path, itertools.chain(point_texts(), sweep_texts()))
+    for path in sentencepiece_variants(folder):
+        if path.name.startswith(("pre-", "normalizer-", "unigram-")):
+            failures += sweep(tool, path, point_texts())
+    return failures
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("tool")
@@ -506,24 +591,17 @@ def main():
     parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--time", action="store_true")
     options = parser.parse_args()
-    failures = 0
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
     with tempfile.TemporaryDirectory() as folder:
         paths = sorted(DATA.glob("*.json"))
-        if not options.time:
-            for path in itertools.chain(variants(folder), sentencepiece_variants(folder)):
-                failures += compare(options.tool, path, variant_texts)
-            for path in families(folder):
-                failures += compare(options.tool, path, texts)
         if options.gguf:
             paths.append(gguf_tokenizer(options.gguf, folder))
-        for path in paths:
-            if options.time:
+        if options.time:
+            for path in paths:
                 print_rates(options.tool, path)
-                continue
-            failures += compare(options.tool, path, texts_and_runs)
-            if options.sweep:
-                failures += compare(options.tool, path, lambda _: sweep_texts())
+            return
+        failures = (sweep_all if options.sweep else compare_all)(options.tool, paths, folder)
+    print(f"{failures} differences in all")
     sys.exit(failures > 0)
 
 
