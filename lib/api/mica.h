@@ -185,14 +185,20 @@ typedef struct mica_perplexity_options {
   const char* text; /* may be NULL with kl_base */
   size_t text_size;
   int64_t context;          /* 0: 512 */
-  int64_t windows;          /* 0: all */
+  int64_t windows;          /* of text, or lines of a task; 0: all */
   const char* kl_base;      /* read this base file, or NULL */
   const char* save_kl_base; /* write one, or NULL */
   const char* kv;           /* as in mica_session_options */
+  /* NULL, or a model whose layers' outputs the model's are compared with */
+  const mica_model* reference;
+  /* NULL, or "lambada", "choices": text is JSON lines, {"text"} whose last word is to be found, or
+   * {"context", "choices": [...], "answer": index}; with neither base file nor reference */
+  const char* task;
 } mica_perplexity_options;
 
 void mica_perplexity_options_init(mica_perplexity_options* options);
-/* json: perplexity, perplexity_se, windows, scored_tokens; with a base: kl, perplexity_ratio, ...
+/* json: perplexity, perplexity_se, windows, scored_tokens; with a base: kl, perplexity_ratio, ...;
+ * with a reference: layers. Of a task: items, accuracy, accuracy_se; perplexity or accuracy_norm.
  */
 mica_status mica_perplexity(mica_model* model, const mica_perplexity_options* options,
                             mica_progress_callback progress, void* user, mica_text* json,

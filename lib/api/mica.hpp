@@ -126,6 +126,7 @@ class Model {
   std::string render_chat(std::string_view messages_json) const {
     return text_of(mica_render_chat, model_.get(), messages_json.data(), messages_json.size());
   }
+  const mica_model* handle() const { return model_.get(); }
   Session session(const mica_session_options& options) const {
     mica_session* session = nullptr;
     call(mica_session_create, model_.get(), &options, &session);

@@ -1,7 +1,10 @@
 // Conversion and evaluation: mica.h over lib/runtime.
+#include <fmt/core.h>
+
 #include "lib/api/handles.h"
 #include "lib/runtime/convert.h"
 #include "lib/runtime/evaluate.h"
+#include "lib/runtime/task.h"
 
 namespace mica {
 namespace {
@@ -34,21 +37,64 @@ Json describe(const ConvertReport& report, bool dry_run) {
                        {"seconds", report.seconds}});
 }
 
-Json describe(const EvaluateResult& result) {
-  Json json = Json::object({{"perplexity", result.perplexity.value},
-                            {"perplexity_se", result.perplexity.standard_error},
-                            {"windows", result.windows},
-                            {"scored_tokens", result.scored_tokens}});
-  if (!result.kl) return json;
-  json["kl"] = Json::object({{"mean", result.kl->mean.value},
-                             {"se", result.kl->mean.standard_error},
-                             {"p99", result.kl->p99},
-                             {"max", result.kl->max}});
-  json["base_perplexity"] = result.kl->base_perplexity;
-  json["perplexity_ratio"] = result.kl->perplexity_ratio.value;
-  json["perplexity_ratio_se"] = result.kl->perplexity_ratio.standard_error;
-  json["top1_agreement"] = result.kl->top1_agreement.value;
+Json describe(const Distribution& values) {
+  Json json = Json::object({{"mean", values.mean.value}, {"se", values.mean.standard_error}});
+  for (const Quantile& quantile : kQuantiles) json[quantile.name] = values.quantile(quantile.name);
   return json;
+}
+
+// "perplexity" and "perplexity_se".
+void put(Json& json, const std::string& name, const Estimate& estimate) {
+  json[name] = estimate.value;
+  json[name + "_se"] = estimate.standard_error;
+}
+
+Json describe(const EvaluateResult& result) {
+  Json json = Json::object();
+  put(json, "perplexity", result.perplexity);
+  json["windows"] = result.windows;
+  json["scored_tokens"] = result.scored_tokens;
+  Json layers = Json::array();
+  for (const LayerError& error : result.layers) {
+    Json layer = Json::object();
+    put(layer, "relative_error", error.mean);
+    layer["max"] = error.max;
+    layers.push_back(std::move(layer));
+  }
+  if (!result.layers.empty()) json["layers"] = std::move(layers);
+  if (!result.kl) return json;
+  json["kl"] = describe(result.kl->kl);
+  json["probability_difference"] = describe(result.kl->probability_difference);
+  put(json["probability_difference"], "rms", result.kl->probability_difference_rms);
+  put(json, "base_perplexity", result.kl->base_perplexity);
+  put(json, "perplexity_ratio", result.kl->perplexity_ratio);
+  json["log_correlation"] = result.kl->log_correlation;
+  put(json, "top1_agreement", result.kl->top1_agreement);
+  return json;
+}
+
+Json describe(const TaskResult& result) {
+  Json json = Json::object({{"items", result.items}});
+  put(json, "accuracy", result.accuracy);
+  if (result.accuracy_norm) put(json, "accuracy_norm", *result.accuracy_norm);
+  if (result.perplexity) put(json, "perplexity", *result.perplexity);
+  return json;
+}
+
+TaskKind parse_task(std::string_view name) {
+  if (name == "lambada") return TaskKind::kLambada;
+  if (name == "choices") return TaskKind::kChoices;
+  throw Error(ErrorCode::kUsage,
+              fmt::format("task: expected lambada or choices, found '{}'", name));
+}
+
+Json run_task(const LoadedModel& model, const mica_perplexity_options& given, Progress progress) {
+  if (given.kl_base || given.save_kl_base || given.reference) {
+    throw Error(ErrorCode::kUsage, "a task is scored without a base file and a reference model");
+  }
+  return describe(run_task(
+      model, parse_task(given.task), text_of(given.text, given.text_size, "text"),
+      {.items = given.windows, .kv = parse_kv_type(given.kv), .progress = std::move(progress)}));
 }
 
 }  // namespace
@@ -89,14 +135,20 @@ mica_status mica_perplexity(mica_model* model, const mica_perplexity_options* op
     cleared(json, "json");
     const auto given =
         options_or_default(options, &mica_perplexity_options_init, "mica_perplexity_options");
+    const LoadedModel& loaded = *required(model, "model").model;
+    if (given.task) {
+      hand_out(run_task(loaded, given, to_progress(progress, user)).dump(), json);
+      return;
+    }
     EvaluateOptions request{.windows = given.windows,
                             .kv = parse_kv_type(given.kv),
                             .kl_base = std::string(text_or(given.kl_base, "")),
                             .save_kl_base = std::string(text_or(given.save_kl_base, "")),
+                            .reference = given.reference ? given.reference->model.get() : nullptr,
                             .progress = to_progress(progress, user)};
     if (given.context != 0) request.context = given.context;
-    const EvaluateResult result = evaluate(*required(model, "model").model,
-                                           text_of(given.text, given.text_size, "text"), request);
+    const EvaluateResult result =
+        evaluate(loaded, text_of(given.text, given.text_size, "text"), request);
     hand_out(describe(result).dump(), json);
   });
 }

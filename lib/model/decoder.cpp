@@ -124,6 +124,7 @@ bool Decoder::forward(std::span<const int32_t> ids, std::span<const BatchSegment
   for (int64_t i = 0; i < config_.layers; ++i) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return false;
     run_layer(i, batch, i + 1 < config_.layers ? batch : last, kv.layer(i));
+    if (observer_) observer_(i, s.x);
   }
   return true;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -50,6 +51,11 @@ class Decoder {
   bool forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                const KvPool& kv, RowRange logit_rows, const CancelFlag* cancel = nullptr);
 
+  // `observer` sees the residual stream [T, D] behind each layer of every later step; behind the last
+  // one only logit_rows of it are whole.
+  using Observer = std::function<void(int64_t layer, View<const float> x)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
+
   // Logits after the given rows of the last forward, among its logit_rows, [R, V]; valid until the
   // next call.
   View<const float> logits(std::span<const int32_t> rows);
@@ -91,6 +97,7 @@ class Decoder {
   std::unique_ptr<DeviceBuffer> memory_;
   uint64_t reserved_bytes_;
   Scratch scratch_;
+  Observer observer_;
 };
 
 }  // namespace mica

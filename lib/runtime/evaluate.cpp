@@ -30,13 +30,6 @@ struct Scored {
   int32_t row;
 };
 
-double log_sum_exp(std::span<const float> logits) {
-  const float greatest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(logit - greatest);
-  return greatest + std::log(sum);
-}
-
 void score_against(std::span<const float> logits, double log_sum, const KlRecord& base,
                    Score& score) {
   size_t top = 0, base_top = 0;
@@ -204,44 +197,32 @@ Score Evaluation::score(std::span<const float> logits, const Scored& at) const {
   return score;
 }
 
-// Mean of f over all scores, and its standard error.
+// f of all scores.
 template <class F>
-Estimate estimate(const std::vector<Score>& scores, F f) {
-  const auto n = static_cast<double>(scores.size());
-  double sum = 0, squares = 0;
-  for (const Score& score : scores) {
-    sum += f(score);
-    squares += f(score) * f(score);
-  }
-  const double mean = sum / n;
-  const double variance = std::max(0.0, squares / n - mean * mean);
-  return {mean, n > 1 ? std::sqrt(variance / (n - 1)) : 0};
-}
-
-// exp of an estimate, its error to first order.
-Estimate exponential(const Estimate& e) {
-  return {std::exp(e.value), std::exp(e.value) * e.standard_error};
+std::vector<double> values_of(const std::vector<Score>& scores, F f) {
+  std::vector<double> values;
+  values.reserve(scores.size());
+  for (const Score& score : scores) values.push_back(f(score));
+  return values;
 }
 
 KlResult summarize_kl(const std::vector<Score>& scores) {
-  KlResult result;
-  result.mean = estimate(scores, [](const Score& s) { return s.kl; });
-  result.top1_agreement = estimate(scores, [](const Score& s) { return s.same_top ? 1.0 : 0.0; });
-  result.base_perplexity =
-      std::exp(estimate(scores, [](const Score& s) { return s.base_nll; }).value);
+  const auto nll = values_of(scores, [](const Score& s) { return s.nll; });
+  const auto base_nll = values_of(scores, [](const Score& s) { return s.base_nll; });
   // The variance of the difference holds the covariance of the two.
-  result.perplexity_ratio =
-      exponential(estimate(scores, [](const Score& s) { return s.nll - s.base_nll; }));
-
-  std::vector<double> sorted;
-  for (const Score& score : scores) sorted.push_back(score.kl);
-  std::sort(sorted.begin(), sorted.end());
-  const double place = 0.99 * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<size_t>(place);
-  const double above = sorted[std::min(below + 1, sorted.size() - 1)];
-  result.p99 = std::lerp(sorted[below], above, place - static_cast<double>(below));
-  result.max = sorted.back();
-  return result;
+  const auto difference = values_of(scores, [](const Score& s) { return s.nll - s.base_nll; });
+  const auto probabilities =
+      values_of(scores, [](const Score& s) { return std::exp(-s.nll) - std::exp(-s.base_nll); });
+  std::vector<double> squares;
+  for (const double p : probabilities) squares.push_back(p * p);
+  return {.kl = distribution_of(values_of(scores, [](const Score& s) { return s.kl; })),
+          .probability_difference = distribution_of(probabilities),
+          .probability_difference_rms = square_root(mean_of(squares)),
+          .perplexity_ratio = exponential(mean_of(difference)),
+          .base_perplexity = exponential(mean_of(base_nll)),
+          .log_correlation = correlation(nll, base_nll),
+          .top1_agreement =
+              mean_of(values_of(scores, [](const Score& s) { return s.same_top ? 1.0 : 0.0; }))};
 }
 
 }  // namespace
@@ -272,14 +253,24 @@ EvaluateResult evaluate(const LoadedModel& model, std::string_view text,
   }
   Evaluation evaluation(model, windows, options.kv, base ? &*base : nullptr,
                         saved ? &*saved : nullptr);
-  const std::vector<Score> scores = evaluation.run(options.progress);
+  const int rounds = options.reference != nullptr ? 2 : 1;
+  const auto progress = [&](int round) -> Progress {
+    if (!options.progress) return nullptr;
+    return [&options, rounds, round](uint64_t done, uint64_t total) {
+      return options.progress(round * total + done, rounds * total);
+    };
+  };
+  const std::vector<Score> scores = evaluation.run(progress(0));
   if (saved) saved->commit();
 
   EvaluateResult result;
-  result.perplexity = exponential(estimate(scores, [](const Score& s) { return s.nll; }));
+  result.perplexity = exponential(mean_of(values_of(scores, [](const Score& s) { return s.nll; })));
   result.windows = windows.count();
   result.scored_tokens = std::ssize(scores);
   if (base) result.kl = summarize_kl(scores);
+  if (options.reference != nullptr) {
+    result.layers = compare_layers(model, *options.reference, windows, options.kv, progress(1));
+  }
   return result;
 }
 

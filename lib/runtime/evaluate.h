@@ -8,10 +8,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "lib/base/log.h"
+#include "lib/runtime/compare_layers.h"
 #include "lib/runtime/kl_base.h"
 #include "lib/runtime/loaded_model.h"
+#include "lib/runtime/statistics.h"
 
 namespace mica {
 
@@ -21,22 +24,20 @@ struct EvaluateOptions {
   KvType kv = KvType::kF16;
   std::string kl_base;       // compare with this base file; tokens come from it
   std::string save_kl_base;  // write a base file
-  Progress progress;         // windows done
+  // Also compare the outputs of layers with this model's; must live until evaluate returns.
+  const LoadedModel* reference = nullptr;
+  Progress progress;  // windows done
 };
 
-struct Estimate {
-  double value = 0;
-  double standard_error = 0;
-};
-
-// The model against the base: sum of p_base (log p_base - log p) over the vocabulary.
+// The model against the base.
 struct KlResult {
-  Estimate mean;
-  double p99 = 0;
-  double max = 0;
+  Distribution kl;                      // sum of p_base (log p_base - log p) over the vocabulary
+  Distribution probability_difference;  // of the text's token: p - p_base
+  Estimate probability_difference_rms;
   Estimate perplexity_ratio;  // model / base
-  double base_perplexity = 0;
-  Estimate top1_agreement;  // share of positions with the same most probable token
+  Estimate base_perplexity;
+  double log_correlation = 0;  // of the two's log-probabilities of the text's tokens
+  Estimate top1_agreement;     // share of positions with the same most probable token
 };
 
 struct EvaluateResult {
@@ -44,6 +45,7 @@ struct EvaluateResult {
   int64_t windows = 0;
   int64_t scored_tokens = 0;
   std::optional<KlResult> kl;
+  std::vector<LayerError> layers;  // with a reference
 };
 
 // `text` is not used with kl_base. Throws Error(kUsage) for options out of range and a text shorter

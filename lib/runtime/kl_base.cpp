@@ -19,6 +19,14 @@ constexpr float kGreatestLogProbability = 0.01f;
 
 }  // namespace
 
+std::vector<int32_t> EvaluationWindows::window(int64_t index,
+                                               std::span<const int32_t> prefix) const {
+  const auto first = tokens.begin() + index * context;
+  std::vector<int32_t> ids(first, first + context);
+  if (!prefix.empty()) ids[0] = prefix.front();
+  return ids;
+}
+
 uint64_t kl_record_bytes(int64_t vocabulary_size) {
   return 2 * sizeof(float) + (static_cast<uint64_t>(vocabulary_size) + 1) / 2 * 4;
 }

@@ -27,6 +27,8 @@ struct EvaluationWindows {
   int64_t count() const { return static_cast<int64_t>(tokens.size()) / context; }
   int64_t first_scored() const { return context / 2; }
   int64_t scored() const { return context - 1 - first_scored(); }
+  // What the model is given: the first of `prefix` (none: nothing) takes the first token's place.
+  std::vector<int32_t> window(int64_t index, std::span<const int32_t> prefix) const;
 };
 
 // One scored position.

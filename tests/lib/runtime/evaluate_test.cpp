@@ -85,11 +85,12 @@ TEST_CASE("a model against its own base has no divergence beyond the codes' roun
   REQUIRE(result.kl);
   // Codes are steps of at most 16 / 65535: log p is off by half a step, KL by no more than that.
   const double half_step = 8.0 / 65535;
-  CHECK(std::abs(result.kl->mean.value) < half_step);
-  CHECK(result.kl->max < half_step);
+  CHECK(std::abs(result.kl->kl.mean.value) < half_step);
+  CHECK(result.kl->kl.quantile("max") < half_step);
   CHECK(result.kl->top1_agreement.value == 1);
   CHECK(result.kl->perplexity_ratio.value == doctest::Approx(1).epsilon(half_step));
-  CHECK(result.kl->base_perplexity == doctest::Approx(saved.perplexity.value).epsilon(half_step));
+  CHECK(result.kl->base_perplexity.value ==
+        doctest::Approx(saved.perplexity.value).epsilon(half_step));
 }
 
 TEST_CASE("KL against another model is the mean of its definition, with order statistics") {
@@ -118,13 +119,47 @@ TEST_CASE("KL against another model is the mean of its definition, with order st
   for (const double kl : divergences) sum += kl;
   REQUIRE(result.kl);
   const double half_step = 8.0 / 65535;
-  CHECK(result.kl->mean.value > 100 * half_step);  // the two do differ
-  CHECK(std::abs(result.kl->mean.value - sum / double(divergences.size())) < 2 * half_step);
-  CHECK(std::abs(result.kl->max - *std::max_element(divergences.begin(), divergences.end())) <
-        2 * half_step);
-  CHECK(result.kl->p99 <= result.kl->max);
-  CHECK(result.kl->p99 >= result.kl->mean.value);
+  CHECK(result.kl->kl.mean.value > 100 * half_step);  // the two do differ
+  CHECK(std::abs(result.kl->kl.mean.value - sum / double(divergences.size())) < 2 * half_step);
+  CHECK(std::abs(result.kl->kl.quantile("max") -
+                 *std::max_element(divergences.begin(), divergences.end())) < 2 * half_step);
+  CHECK(result.kl->kl.quantile("p99") <= result.kl->kl.quantile("max"));
+  CHECK(result.kl->kl.quantile("p99") >= result.kl->kl.mean.value);
   CHECK(result.kl->top1_agreement.value < 1);
+}
+
+TEST_CASE("layers differ from the reference's from the first changed one on") {
+  const TempFolder folder, same_folder, other_folder;
+  const TinyModel f32{.body = "f32", .embedding = "f32", .layers = 3};
+  const auto reference = load_tiny(folder, f32);
+  const auto same = load_tiny(same_folder, f32);
+  TinyModel changed = f32;
+  changed.change_values = [](const TensorSpec& spec, std::vector<float>& values) {
+    if (spec.layer != 1) return;
+    for (float& value : values) value *= 1.01f;
+  };
+  const auto other = load_tiny(other_folder, changed);
+  const std::string text = some_text(1300);
+  for (const int context : {40, 600}) {  // shorter and longer than a step
+    const auto layers_of = [&](const auto& model) {
+      return evaluate(*model, text, {.context = context, .reference = reference.get()}).layers;
+    };
+    for (const LayerError& error : layers_of(same)) CHECK(error.max == 0);
+    const std::vector<LayerError> errors = layers_of(other);
+    REQUIRE(errors.size() == 3);
+    CHECK(errors[0].max == 0);
+    // Four factors of 1.01, those of norms included, change what the layer adds by some per cent.
+    CHECK(errors[1].mean.value > 1e-3);
+    CHECK(errors[1].mean.value < 0.2);
+    CHECK(errors[1].max > errors[1].mean.value);
+    CHECK(errors[1].mean.standard_error > 0);
+    CHECK(errors[2].mean.value > 1e-3);
+  }
+  const TempFolder short_folder;
+  const auto shorter = load_tiny(short_folder, {.layers = 2});
+  CHECK(error_of([&] { evaluate(*shorter, text, {.reference = reference.get()}); })
+            .message()
+            .find("expected 3 layers as ") != std::string::npos);
 }
 
 TEST_CASE("figures do not depend on threads") {
