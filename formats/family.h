@@ -12,6 +12,7 @@
 #include "formats/hf_settings.h"
 #include "formats/row_map.h"
 #include "formats/source_config.h"
+#include "lib/base/function_ref.h"
 
 namespace mica {
 
@@ -41,6 +42,8 @@ struct Family {
   float hf_norm_offset = 0;  // added to the weights of norms
   // Reads what only this family has. Sizes, biases and rope were read.
   void (*read_hf)(const HfSettings&, SourceConfig&) = [](const HfSettings&, SourceConfig&) {};
+  // Its inverse: from the "model" object of FORMAT.md into a config.json that has all else.
+  void (*write_hf)(const Json& model, Json& config) = [](const Json&, Json&) {};
 
   // "general.architecture" of GGUF files; empty: not there.
   std::string_view gguf_architecture;
@@ -53,6 +56,18 @@ struct Family {
 };
 
 std::span<const Family* const> families();
+
+// For write_hf. A number, or what it is where the object does not have it.
+double number_or(const Json& json, std::string_view key, double otherwise);
+// The number with the fewest digits near `estimate` of which `f` makes `target`; `estimate` itself
+// where there is none.
+double solve(double estimate, double target, FunctionRef<double(double)> f);
+// "sliding_window" and, for each layer, "layer_types". Without a window it is one of all positions.
+void write_window_by_layer(const Json& model, Json& config);
+// "sliding_window" of all layers, or null.
+void write_window(const Json& model, Json& config);
+// The inverse of read_window_by_depth.
+void write_window_by_depth(const Json& model, Json& config);
 
 // True but for each `period`th of `layers`.
 std::vector<bool> all_but_each(int64_t period, int64_t layers);

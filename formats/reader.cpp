@@ -291,6 +291,7 @@ MicaFile MicaFile::open(MappedFile mapped) {
   file.tokenizer_ = checked_slice(bytes, header.tokenizer.offset, header.tokenizer.bytes, path);
   file.version_ = header.version;
   file.directory_hash_ = header.directory_hash;
+  file.header_hash_ = header.header_hash;
   file.check();  // what was read is what the file holds
   return file;
 }

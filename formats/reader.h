@@ -62,6 +62,8 @@ class MicaFile {
   Bytes data(const TensorRecord& record) const;
   const Json& metadata() const { return metadata_; }
   Bytes tokenizer_image() const { return tokenizer_; }
+  // Of the header, which holds the hashes of all regions: it stands for the whole file.
+  const Hash128& header_hash() const { return header_hash_; }
 
   // Names of regions and tensors whose checksum disagrees, and "padding before NAME" where bytes
   // between them are not zero; empty: all is well. Reads the whole file in order. Throws
@@ -81,6 +83,7 @@ class MicaFile {
   Json metadata_;
   Bytes tokenizer_;
   Hash128 directory_hash_;
+  Hash128 header_hash_;
 };
 
 }  // namespace mica

@@ -115,6 +115,11 @@ std::optional<Role> role_of_hf_name(const LocalName& name) {
   return find_role(name, &RoleInfo::hf_name);
 }
 
+const char* hf_name_of_role(Role role) {
+  const RoleInfo* info = find_info(role);
+  return info == nullptr ? nullptr : info->hf_name;
+}
+
 std::optional<Role> role_of_gguf_name(const LocalName& name) {
   return find_role(name, &RoleInfo::gguf_name);
 }

@@ -70,5 +70,7 @@ LocalName local_gguf_name(std::string_view name);
 // What tensors of such names are for in models of Llama's shape; nothing for a name not known.
 std::optional<Role> role_of_hf_name(const LocalName& name);
 std::optional<Role> role_of_gguf_name(const LocalName& name);
+// The first's inverse; nullptr where only a family has a name.
+const char* hf_name_of_role(Role role);
 
 }  // namespace mica

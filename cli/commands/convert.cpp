@@ -1,4 +1,5 @@
-// mica convert: a GGUF file, a Hugging Face folder or a cache name becomes a .mica file.
+// mica convert: a GGUF file, a Hugging Face folder, a cache name or a .mica file becomes a .mica
+// file or a Hugging Face folder.
 #include <fmt/core.h>
 #include <map>
 
@@ -19,6 +20,8 @@ struct Options {
   std::string quant = "keep";
   std::string embedding_quant;
   std::string report_file;
+  std::string to = "mica";
+  int64_t shard_bytes = 0;
   bool dry_run = false;
 };
 
@@ -70,6 +73,8 @@ int run(const Options& options) {
   request.quant = options.quant.c_str();
   if (!options.embedding_quant.empty()) request.embedding_quant = options.embedding_quant.c_str();
   request.dry_run = options.dry_run;
+  request.to = options.to.c_str();
+  request.shard_bytes = static_cast<uint64_t>(options.shard_bytes);
   std::string json;
   {
     ProgressBar bar("Converting", ProgressBar::Unit::kBytes, options.output.quiet);
@@ -94,17 +99,30 @@ int run(const Options& options) {
 std::function<int()> declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_option("SOURCE", options->source,
-                 "A .gguf file, a Hugging Face model folder, or a cache name ORG/NAME[@REVISION]")
+                 "A .gguf or .mica file, a Hugging Face model folder, or a cache name "
+                 "ORG/NAME[@REVISION]")
       ->required()
       ->type_name("");
-  app.add_option("OUTPUT", options->destination, "The .mica file to write")
+  app.add_option("OUTPUT", options->destination,
+                 "The .mica file to write, or with --to hf the new folder")
       ->required()
       ->type_name("");
-  app.add_option("--quant", options->quant,
-                 "keep (quantized sources keep their type, floats become q4g32), or a type for the "
-                 "layers: q4g32, q4g64, q4sg32, q4mg32, q8g32, f16, bf16, f32, ...");
+  app.add_option(
+      "--quant", options->quant,
+      "keep (quantized sources and .mica files keep their types, floats become q4g32), "
+      "or a type for the layers: q4g32, q4g64, q4sg32, q4mg32, q8g32, f16, bf16, f32, ...");
   app.add_option("--embedding-quant", options->embedding_quant,
                  "Type of embedding and head (default: q8g32 with quantized layers)");
+  app.add_option(
+         "--to", options->to,
+         "mica, or hf: a folder for other programs, quantized weights as bf16; a folder that "
+         "is not empty is refused")
+      ->type_name("FORMAT");
+  app.add_option_function<std::string>(
+         "--shard-size",
+         [options](const std::string& text) { options->shard_bytes = parse_size(text); },
+         "Bytes of a weight file of the folder (default: 5 GB)")
+      ->type_name("SIZE");
   app.add_flag("--dry-run", options->dry_run, "Say what would be written, write nothing");
   app.add_option("--report", options->report_file, "Write the report as JSON to this file")
       ->type_name("FILE");
@@ -117,10 +135,12 @@ std::function<int()> declare(CLI::App& app) {
 
 extern const Command kCommand_convert;
 const Command kCommand_convert = {
-    "convert", "Turn a GGUF file or a Hugging Face model into a .mica file",
+    "convert", "Turn a GGUF file or a Hugging Face model into a .mica file, or one back",
     "  mica convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2.mica\n"
     "  mica convert ~/models/Llama-3.2-1B llama.mica --quant q4g64\n"
-    "  mica convert HuggingFaceTB/SmolLM2-135M-Instruct smollm2.mica --quant q8g32",
+    "  mica convert HuggingFaceTB/SmolLM2-135M-Instruct smollm2.mica --quant q8g32\n"
+    "  mica convert f32.mica q4.mica --quant q4g64\n"
+    "  mica convert smollm2.mica smollm2-folder --to hf",
     &declare};
 
 }  // namespace mica::cli

@@ -12,6 +12,11 @@ void read_hf(const HfSettings& settings, SourceConfig& config) {
   set_window(config, settings.integer("sliding_window", 0), std::move(windowed));
 }
 
+void write_hf(const Json& model, Json& config) {
+  write_gemma_scales(model, config);
+  write_window_by_layer(model, config);
+}
+
 void read_gguf(const GgufKeys& keys, SourceConfig& config) {
   read_gemma_scales(keys, 46, config);
   // 0 turns them off.
@@ -38,6 +43,7 @@ extern const Family kFamily_gemma2 = {
                  {"pre_feedforward_layernorm.weight", {Role::kFfnNorm}}},
     .hf_norm_offset = 1,
     .read_hf = read_hf,
+    .write_hf = write_hf,
     .gguf_architecture = "gemma2",
     .read_gguf = read_gguf,
 };

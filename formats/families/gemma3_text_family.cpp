@@ -24,6 +24,13 @@ void read_hf(const HfSettings& settings, SourceConfig& config) {
   set_window(config, settings.integer("sliding_window", 0), std::move(windowed));
 }
 
+void write_hf(const Json& model, Json& config) {
+  write_gemma_scales(model, config);
+  write_window_by_layer(model, config);
+  const Json& rope = model[model["window_rope"].is_null() ? "rope" : "window_rope"];
+  config["rope_local_base_freq"] = rope["base"];
+}
+
 void read_gguf(const GgufKeys& keys, SourceConfig& config) {
   read_gemma_scales(keys, 62, config);
   config.logits_softcap = keys.factor("final_logit_softcapping", 0);
@@ -52,6 +59,7 @@ extern const Family kFamily_gemma3_text = {
                  {"pre_feedforward_layernorm.weight", {Role::kFfnNorm}}},
     .hf_norm_offset = 1,
     .read_hf = read_hf,
+    .write_hf = write_hf,
     .gguf_architecture = "gemma3",
     .read_gguf = read_gguf,
 };

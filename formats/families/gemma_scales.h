@@ -18,6 +18,17 @@ inline void read_gemma_scales(const HfSettings& settings, SourceConfig& config) 
   config.logits_softcap = settings.number("final_logit_softcapping", 0);
 }
 
+// Its inverse. transformers 5 insists on a whole number.
+inline void write_gemma_scales(const Json& model, Json& config) {
+  const auto inverse_square = [](double x) { return 1 / std::sqrt(x); };
+  const double scale =
+      number_or(model, "attention_scale", inverse_square(model["head_size"].as_number()));
+  const double scalar = solve(1 / (scale * scale), scale, inverse_square);
+  config["query_pre_attn_scalar"] = static_cast<int64_t>(std::lround(scalar));
+  config["attn_logit_softcapping"] = model["attention_softcap"];
+  config["final_logit_softcapping"] = model["logits_softcap"];
+}
+
 // GGUF files do not say the attention's scale: the model of 27 billion weights, known by its
 // number of layers, counts another head size.
 inline void read_gemma_scales(const GgufKeys& keys, int64_t layers_of_27b, SourceConfig& config) {

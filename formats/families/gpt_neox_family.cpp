@@ -37,6 +37,12 @@ extern const Family kFamily_gpt_neox = {
         [](const HfSettings& settings, SourceConfig& config) {
           config.parallel_residual = settings.boolean("use_parallel_residual");
         },
+    .write_hf =
+        [](const Json& model, Json& config) {
+          config["use_parallel_residual"] = !model["parallel_residual"].is_null();
+          config["rotary_emb_base"] = model["rope"]["base"];
+          config["rotary_pct"] = number_or(config, "partial_rotary_factor", 1);
+        },
     .gguf_architecture = "gptneox",
     .read_gguf =
         [](const GgufKeys& keys, SourceConfig& config) {

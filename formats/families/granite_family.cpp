@@ -1,4 +1,6 @@
 // Granite 3: Llama with factors for embeddings, scores, sums and logits.
+#include <cmath>
+
 #include "formats/family.h"
 
 namespace mica {
@@ -15,6 +17,15 @@ extern const Family kFamily_granite = {
           config.residual_scale = settings.number("residual_multiplier", 1);
           config.attention_scale = settings.number("attention_multiplier", 1);
           config.logits_scale = 1 / settings.number("logits_scaling", 1);
+        },
+    .write_hf =
+        [](const Json& model, Json& config) {
+          config["embedding_multiplier"] = number_or(model, "embedding_scale", 1);
+          config["residual_multiplier"] = number_or(model, "residual_scale", 1);
+          config["attention_multiplier"] =
+              number_or(model, "attention_scale", 1 / std::sqrt(model["head_size"].as_number()));
+          const double scale = number_or(model, "logits_scale", 1);
+          config["logits_scaling"] = solve(1 / scale, scale, [](double x) { return 1 / x; });
         },
     .gguf_architecture = "granite",
     .gguf_interleaves = true,

@@ -18,6 +18,18 @@ extern const Family kFamily_minicpm = {
           config.logits_scale =
               settings.number("dim_model_base", 1) / static_cast<double>(config.hidden_size);
         },
+    .write_hf =
+        [](const Json& model, Json& config) {
+          config["scale_emb"] = number_or(model, "embedding_scale", 1);
+          const double layers = std::sqrt(model["layers"].as_number());
+          const double residual = number_or(model, "residual_scale", 1);
+          config["scale_depth"] =
+              solve(residual * layers, residual, [&](double x) { return x / layers; });
+          const double width = model["hidden_size"].as_number();
+          const double logits = number_or(model, "logits_scale", 1);
+          config["dim_model_base"] =
+              solve(logits * width, logits, [&](double x) { return x / width; });
+        },
     .gguf_architecture = "minicpm",
     .gguf_interleaves = true,
     .read_gguf =

@@ -11,6 +11,7 @@ extern const Family kFamily_mistral = {
         [](const HfSettings& settings, SourceConfig& config) {
           set_window(config, settings.integer("sliding_window", 0));
         },
+    .write_hf = write_window,
 };
 
 }  // namespace mica

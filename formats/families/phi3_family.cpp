@@ -14,6 +14,12 @@ extern const Family kFamily_phi3 = {
         [](const HfSettings& settings, SourceConfig& config) {
           set_window(config, settings.integer("sliding_window", 0));
         },
+    .write_hf =
+        [](const Json& model, Json& config) {
+          write_window(model, config);
+          const Json& original = model["rope"]["original_context_length"];
+          if (!original.is_null()) config["original_max_position_embeddings"] = original;
+        },
     .gguf_architecture = "phi3",
     .gguf_names = {{"attn_qkv.weight", {Role::kAttnQ, Role::kAttnK, Role::kAttnV}},
                    {"ffn_up.weight", {Role::kFfnGate, Role::kFfnUp}}},

@@ -10,6 +10,7 @@ extern const Family kFamily_qwen2 = {
     .hf_defaults =
         R"({"num_key_value_heads": 32, "sliding_window": 4096, "max_window_layers": 28})",
     .read_hf = read_window_by_depth,
+    .write_hf = write_window_by_depth,
     .gguf_architecture = "qwen2",
 };
 

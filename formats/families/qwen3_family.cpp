@@ -12,6 +12,7 @@ extern const Family kFamily_qwen3 = {
     .hf_defaults = R"({"head_dim": 128, "num_key_value_heads": 32, "sliding_window": 4096,
         "max_window_layers": 28})",
     .read_hf = read_window_by_depth,
+    .write_hf = write_window_by_depth,
     .gguf_architecture = "qwen3",
 };
 

@@ -24,6 +24,17 @@ void read_hf(const HfSettings& settings, SourceConfig& config) {
   set_window(config, window, std::move(windowed));
 }
 
+void write_hf(const Json& model, Json& config) {
+  write_window_by_depth(model, config);
+  Json with_rope = Json::array();
+  const int64_t layers = model["layers"].as_integer();
+  for (int64_t i = 0; i < layers; ++i) {
+    const Json& listed = model["rope_layers"];
+    with_rope.push_back(listed.is_null() || listed.as_array()[i].as_bool() ? 1 : 0);
+  }
+  config["no_rope_layers"] = std::move(with_rope);
+}
+
 }  // namespace
 
 extern const Family kFamily_smollm3 = {
@@ -35,6 +46,7 @@ extern const Family kFamily_smollm3 = {
     .hf_defaults = R"({"tie_word_embeddings": true, "no_rope_layer_interval": 4,
         "num_key_value_heads": 4, "rope_theta": 2000000.0})",
     .read_hf = read_hf,
+    .write_hf = write_hf,
     .gguf_architecture = "smollm3",
     .gguf_interleaves = true,
     .read_gguf = [](const GgufKeys&,

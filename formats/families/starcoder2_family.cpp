@@ -11,6 +11,12 @@ void read_hf(const HfSettings& settings, SourceConfig& config) {
   set_window(config, settings.integer("sliding_window", 0));
 }
 
+void write_hf(const Json& model, Json& config) {
+  const bool has_biases = config["attention_bias"].as_bool();
+  config["use_bias"] = has_biases;
+  write_window(model, config);
+}
+
 }  // namespace
 
 extern const Family kFamily_starcoder2 = {
@@ -30,6 +36,7 @@ extern const Family kFamily_starcoder2 = {
                  {"mlp.c_proj.weight", {Role::kFfnDown}},
                  {"mlp.c_proj.bias", {Role::kFfnDownBias}}},
     .read_hf = read_hf,
+    .write_hf = write_hf,
     .gguf_architecture = "starcoder2",
 };
 

@@ -172,6 +172,8 @@ typedef struct mica_convert_options {
   const char* quant;           /* NULL or "keep"; "q4g32", "q8g32", "f16", ... */
   const char* embedding_quant; /* NULL: as the defaults have it */
   int32_t dry_run;
+  const char* to;       /* NULL or "mica": `output` is a file; "hf": a Hugging Face folder, new */
+  uint64_t shard_bytes; /* of a weight file of the folder; 0: 5 GB */
 } mica_convert_options;
 
 void mica_convert_options_init(mica_convert_options* options);

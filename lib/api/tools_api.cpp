@@ -1,9 +1,11 @@
 // Conversion and evaluation: mica.h over lib/runtime.
+#include <cmath>
 #include <fmt/core.h>
 
 #include "lib/api/handles.h"
 #include "lib/runtime/convert.h"
 #include "lib/runtime/evaluate.h"
+#include "lib/runtime/export_hf.h"
 #include "lib/runtime/task.h"
 
 namespace mica {
@@ -18,14 +20,15 @@ Progress to_progress(mica_progress_callback callback, void* user) {
 Json describe(const ConvertReport& report, bool dry_run) {
   Json tensors = Json::array();
   for (const ConvertedTensor& tensor : report.tensors) {
-    tensors.push_back(
-        Json::object({{"name", tensor.name},
-                      {"source_type", tensor.source_type},
-                      {"dtype", tensor.dtype},
-                      {"group", tensor.group},
-                      {"shape", Json::Array{Json(tensor.rows), Json(tensor.cols)}},
-                      {"bytes", Json(tensor.bytes)},
-                      {"relative_error", dry_run ? Json() : Json(tensor.relative_error)}}));
+    tensors.push_back(Json::object(
+        {{"name", tensor.name},
+         {"source_type", tensor.source_type},
+         {"dtype", tensor.dtype},
+         {"group", tensor.group},
+         {"shape", Json::Array{Json(tensor.rows), Json(tensor.cols)}},
+         {"bytes", Json(tensor.bytes)},
+         {"relative_error",
+          dry_run || std::isnan(tensor.relative_error) ? Json() : Json(tensor.relative_error)}}));
   }
   return Json::object({{"output", report.output},
                        {"bytes", Json(report.bytes)},
@@ -117,9 +120,21 @@ mica_status mica_convert(mica_engine* engine, const char* source, const char* ou
     const ConvertOptions request{.quant = std::string(text_or(given.quant, "keep")),
                                  .embedding_quant = std::string(text_or(given.embedding_quant, "")),
                                  .dry_run = given.dry_run != 0};
-    const ConvertReport report =
-        convert_model(&required(source, "source"), &required(output, "output"), request, target,
-                      to_progress(progress, user));
+    const char* from = &required(source, "source");
+    const char* into = &required(output, "output");
+    const std::string_view to = text_or(given.to, "mica");
+    if (to != "mica" && to != "hf") {
+      throw Error(ErrorCode::kUsage, fmt::format("to: expected mica or hf, found '{}'", to));
+    }
+    if (to == "hf" && (request.quant != "keep" || !request.embedding_quant.empty())) {
+      throw Error(ErrorCode::kUsage,
+                  "a Hugging Face folder holds floats: it takes no weight types");
+    }
+    ExportOptions folder{.dry_run = request.dry_run};
+    if (given.shard_bytes != 0) folder.shard_bytes = given.shard_bytes;
+    const Progress told = to_progress(progress, user);
+    const ConvertReport report = to == "hf" ? export_to_hf(from, into, folder, target, told)
+                                            : convert_model(from, into, request, target, told);
     if (json) hand_out(describe(report, request.dry_run).dump(), json);
   });
 }

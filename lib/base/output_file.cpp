@@ -48,7 +48,9 @@ void write_all(int descriptor, const std::string& path, uint64_t offset, Bytes b
   }
 }
 
-// Makes the rename itself survive a power cut. Some file systems cannot and say EINVAL.
+}  // namespace
+
+// Some file systems cannot and say EINVAL.
 void sync_folder(const std::string& path) {
   const int folder = open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return;  // a folder may be writable and yet not readable
@@ -56,8 +58,6 @@ void sync_folder(const std::string& path) {
   close(folder);
   if (error != 0 && error != EINVAL) fail(path, "sync its folder", error);
 }
-
-}  // namespace
 
 OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   if (path_.empty() || path_.back() == '/') fail(path_, "write", path_.empty() ? ENOENT : EISDIR);

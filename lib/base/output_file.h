@@ -12,6 +12,9 @@
 
 namespace mica {
 
+// Makes a rename to `path` survive a power cut.
+void sync_folder(const std::string& path);
+
 class OutputFile {
  public:
   explicit OutputFile(std::string path);

@@ -51,8 +51,8 @@ class Decoder {
   bool forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                const KvPool& kv, RowRange logit_rows, const CancelFlag* cancel = nullptr);
 
-  // `observer` sees the residual stream [T, D] behind each layer of every later step; behind the last
-  // one only logit_rows of it are whole.
+  // `observer` sees the residual stream [T, D] behind each layer of every later step; behind the
+  // last one only logit_rows of it are whole.
   using Observer = std::function<void(int64_t layer, View<const float> x)>;
   void observe(Observer observer) { observer_ = std::move(observer); }
 

@@ -99,12 +99,15 @@ struct Sums {
 
 }  // namespace
 
-std::vector<LayerError> compare_layers(const LoadedModel& model, const LoadedModel& reference,
-                                       const EvaluationWindows& windows, KvType kv,
-                                       const Progress& progress) {
+void require_same_shape(const LoadedModel& model, const LoadedModel& reference) {
   require_equal(model, reference, "layers", &ModelConfig::layers);
   require_equal(model, reference, "channels", &ModelConfig::hidden_size);
   require_equal(model, reference, "tokens in the vocabulary", &ModelConfig::vocabulary_size);
+}
+
+std::vector<LayerError> compare_layers(const LoadedModel& model, const LoadedModel& reference,
+                                       const EvaluationWindows& windows, KvType kv,
+                                       const Progress& progress) {
   Walker walker(model, windows.context, kv), reference_walker(reference, windows.context, kv);
   const int64_t step_tokens = tokens_a_step(model.config(), windows.context);
   std::vector<Sums> sums(model.config().layers);

@@ -20,8 +20,10 @@ struct LayerError {
   double max = 0;
 };
 
-// Throws Error(kUsage) when the models differ in layers, widths or vocabulary, Error(kInterrupted)
-// when progress (windows) returns false.
+// Throws Error(kUsage) when the models differ in layers, widths or vocabulary.
+void require_same_shape(const LoadedModel& model, const LoadedModel& reference);
+
+// The models have the same shape. Throws Error(kInterrupted) when progress (windows) returns false.
 std::vector<LayerError> compare_layers(const LoadedModel& model, const LoadedModel& reference,
                                        const EvaluationWindows& windows, KvType kv,
                                        const Progress& progress);

@@ -15,6 +15,7 @@
 #include "lib/model/config.h"
 #include "lib/runtime/convert_plan.h"
 #include "lib/runtime/convert_tensor.h"
+#include "lib/runtime/mica_source.h"
 #include "lib/text/tokenizer_image.h"
 #include "quant/weight_type.h"
 
@@ -33,6 +34,7 @@ Json metadata_of(const ImportedModel& model, const ConvertOptions& options, cons
   }
   metadata["source"] =
       Json::object({{"kind", model.kind}, {"name", model.name}, {"xxh3_128", hash.hex()}});
+  if (!model.origin.is_null()) metadata["source"]["source"] = model.origin;
   metadata["conversion"] = Json::object({{"program", "mica " MICA_VERSION},
                                          {"quant", options.quant},
                                          {"substitutions", Json::array(report.substitutions)},
@@ -56,30 +58,7 @@ void check_destination(const std::string& source, const std::string& output, uin
     throw Error(ErrorCode::kUsage, fmt::format("{}: the output is the source itself", output));
   }
   require_replaceable(output);
-  const std::filesystem::path folder = std::filesystem::absolute(output).parent_path();
-  struct statvfs space {};
-  // Where nothing can be stored at all, the writer will say what is wrong.
-  if (statvfs(folder.c_str(), &space) != 0 || space.f_blocks == 0) return;
-  const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
-  if (bytes > free_bytes) {
-    throw Error(ErrorCode::kDoesNotFit,
-                fmt::format("{}: the converted file needs {} bytes, {} has {} bytes free", output,
-                            bytes, folder.string(), free_bytes));
-  }
-}
-
-// Bits a weight: of the layers' matrices, and of the whole file.
-void summarise(ConvertReport& report) {
-  double body_bits = 0, body_weights = 0, weights = 0;
-  for (const ConvertedTensor& tensor : report.tensors) {
-    const double count = static_cast<double>(tensor.rows) * static_cast<double>(tensor.cols);
-    weights += count;
-    if (tensor.rows == 1 || !tensor.in_layer) continue;
-    body_weights += count;
-    body_bits += count * bits_per_weight(parse_dtype(tensor.dtype));
-  }
-  report.body_bits_per_weight = body_weights > 0 ? body_bits / body_weights : 0;
-  report.whole_bits_per_weight = 8.0 * static_cast<double>(report.bytes) / weights;
+  check_free_space(output, bytes);
 }
 
 // Adds to the report what a tensor became.
@@ -99,6 +78,13 @@ void report_progress(const Progress& progress, uint64_t done, uint64_t total) {
   throw Error(ErrorCode::kInterrupted, "conversion interrupted; nothing was changed");
 }
 
+void copy_tensor(Bytes bytes, FunctionRef<void(Bytes)> write) {
+  constexpr size_t kPieceBytes = 1 << 24;
+  for (; !bytes.empty(); bytes = bytes.subspan(std::min(bytes.size(), kPieceBytes))) {
+    write(bytes.first(std::min(bytes.size(), kPieceBytes)));
+  }
+}
+
 // Encodes and writes every tensor in the order of the file.
 void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter& writer,
                    const Engine& engine, const Progress& progress, ConvertReport& report) {
@@ -110,13 +96,21 @@ void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter
   for (const TensorSpec& spec : writer.specs()) {
     const PlannedTensor& planned = *by_place.at({spec.role, spec.layer});
     const SourceTensor& source = importer.model().tensors[planned.source];
-    TensorEncoder encoder(importer, planned, engine);
-    writer.begin_tensor();
-    encoder.run([&](Bytes bytes) {
+    const auto write = [&](Bytes bytes) {
       writer.write(bytes);
       done += bytes.size();
       report_progress(progress, done, writer.planned_bytes() + importer.source_bytes());
-    });
+    };
+    writer.begin_tensor();
+    if (planned.copied) {
+      copy_tensor(importer.stored_bytes(planned.source), write);
+      writer.end_tensor(source.relative_error);
+      report.tensors.push_back(describe(source, spec));
+      report.tensors.back().relative_error = source.relative_error;
+      continue;
+    }
+    TensorEncoder encoder(importer, planned, engine);
+    encoder.run(write);
     writer.end_tensor(static_cast<float>(encoder.relative_error()));
     report.tensors.push_back(describe(source, spec));
     report.tensors.back().relative_error = encoder.relative_error();
@@ -130,11 +124,37 @@ void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter
 
 }  // namespace
 
+void check_free_space(const std::string& output, uint64_t bytes) {
+  const std::filesystem::path folder = std::filesystem::absolute(output).parent_path();
+  struct statvfs space {};
+  // Where nothing can be stored at all, the writer will say what is wrong.
+  if (statvfs(folder.c_str(), &space) != 0 || space.f_blocks == 0) return;
+  const uint64_t free_bytes = uint64_t{space.f_bavail} * space.f_frsize;
+  if (bytes > free_bytes) {
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("{}: the converted file needs {} bytes, {} has {} bytes free", output,
+                            bytes, folder.string(), free_bytes));
+  }
+}
+
+void summarise(ConvertReport& report) {
+  double body_bits = 0, body_weights = 0, weights = 0;
+  for (const ConvertedTensor& tensor : report.tensors) {
+    const double count = static_cast<double>(tensor.rows) * static_cast<double>(tensor.cols);
+    weights += count;
+    if (tensor.rows == 1 || !tensor.in_layer) continue;
+    body_weights += count;
+    body_bits += count * bits_per_weight(parse_dtype(tensor.dtype));
+  }
+  report.body_bits_per_weight = body_weights > 0 ? body_bits / body_weights : 0;
+  report.whole_bits_per_weight = 8.0 * static_cast<double>(report.bytes) / weights;
+}
+
 ConvertReport convert_model(const std::string& source, const std::string& output,
                             const ConvertOptions& options, const Engine& engine,
                             const Progress& progress) {
   const Stopwatch stopwatch;
-  const std::unique_ptr<Importer> importer = open_source(source, engine.log_sink());
+  const std::unique_ptr<Importer> importer = open_any_source(source, engine.log_sink());
   const ImportedModel& model = importer->model();
   // What cannot be run is refused before it is converted.
   find_architecture(parse_model_config(model.config, model.name).architecture, model.name);
@@ -142,8 +162,10 @@ ConvertReport convert_model(const std::string& source, const std::string& output
   ConvertReport report{.output = output, .substitutions = plan.substitutions, .notes = model.notes};
   std::vector<TensorSpec> specs;
   for (const PlannedTensor& tensor : plan.tensors) specs.push_back(tensor.spec);
-  const std::vector<std::byte> tokenizer = build_tokenizer_image(model.tokenizer_json, model.name);
-  MicaWriter writer(output, specs, tokenizer);
+  std::vector<std::byte> built;
+  if (model.tokenizer_image.empty())
+    built = build_tokenizer_image(model.tokenizer_json, model.name);
+  MicaWriter writer(output, specs, built.empty() ? model.tokenizer_image : Bytes(built));
   if (options.dry_run) {
     for (const PlannedTensor& tensor : plan.tensors) {
       report.tensors.push_back(describe(model.tensors[tensor.source], tensor.spec));

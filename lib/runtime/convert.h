@@ -13,7 +13,8 @@
 namespace mica {
 
 struct ConvertOptions {
-  // "keep": quantized sources carried over, float sources as q4g32 with embedding and head q8g32.
+  // "keep": quantized sources and .mica files carried over, float sources as q4g32 with embedding
+  // and head q8g32.
   // Otherwise the name of a type for the body: "q4g64", "q8g32", "f16", "f32", ...
   std::string quant = "keep";
   // Embedding and head; empty: as the defaults have it (q8g32 for panel types).
@@ -31,7 +32,8 @@ struct ConvertedTensor {
   uint64_t cols = 0;
   uint64_t bytes = 0;
   double relative_error =
-      0;  // ||w - w'|| / ||w|| against the source as floats; 0 when carried over
+      0;  // ||w - w'|| / ||w|| against the source as floats; 0 when carried over; what a .mica file
+          // says of bytes copied from it, NaN when that is nothing
 };
 
 struct ConvertReport {
@@ -44,6 +46,11 @@ struct ConvertReport {
   std::vector<ConvertedTensor> tensors;
   double seconds = 0;
 };
+
+// Bits a weight from the tensors and the bytes: of the layers' matrices, and of the whole file.
+void summarise(ConvertReport& report);
+// Throws Error(kDoesNotFit) when the file system of `output` has fewer bytes left.
+void check_free_space(const std::string& output, uint64_t bytes);
 
 // Throws Error; Error(kInterrupted) when `progress` (bytes written, then bytes of the source
 // hashed) returns false. Holds the engine's lock a chunk at a time, and not while `progress` is

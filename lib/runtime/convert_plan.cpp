@@ -48,6 +48,7 @@ DType wanted_dtype(const SourceTensor& tensor, const ConvertOptions& options) {
     return parse_dtype(options.embedding_quant);
   }
   if (options.quant == "keep") {
+    if (tensor.stored) return *tensor.stored;
     if (const WeightType* type = carrying_type(tensor.grid)) {
       return make_dtype(*type, tensor.grid.group);
     }
@@ -68,6 +69,7 @@ PlannedTensor plan_tensor(const SourceTensor& tensor, const ConvertOptions& opti
                   .cols = static_cast<uint64_t>(tensor.cols)};
   if (tensor.rows == 1) {  // norms and biases are small and stay exact
     planned.spec.dtype = kF32;
+    planned.copied = tensor.stored == kF32;
     return planned;
   }
   const DType wanted = wanted_dtype(tensor, options);
@@ -84,6 +86,7 @@ PlannedTensor plan_tensor(const SourceTensor& tensor, const ConvertOptions& opti
     reasons[fmt::format("{} re-quantized from {}", dtype_name(dtype), tensor.source_type)]
         .push_back(name);
   }
+  planned.copied = tensor.stored == dtype;
   planned.spec.dtype = dtype;
   return planned;
 }

@@ -14,6 +14,7 @@ struct PlannedTensor {
   TensorSpec spec;
   size_t source = 0;     // index into ImportedModel::tensors
   bool carried = false;  // codes are taken over from the source's grid
+  bool copied = false;   // bytes are those of the source
 };
 
 struct ConvertPlan {

@@ -234,6 +234,7 @@ EvaluateResult evaluate(const LoadedModel& model, std::string_view text,
     throw Error(ErrorCode::kUsage,
                 fmt::format("perplexity windows: expected 0 or more, found {}", options.windows));
   }
+  if (options.reference != nullptr) require_same_shape(model, *options.reference);
   std::optional<KlBaseFile> base;
   if (!options.kl_base.empty()) base.emplace(MappedFile::open(options.kl_base), vocabulary);
   EvaluationWindows windows = base ? base->windows() : cut_text(model, text, options.context);

@@ -132,7 +132,7 @@ class Scorer {
   Likelihood score(const Continuation& continuation);
 
  private:
-  void add_rows(const Continuation& c, int64_t begin, int64_t tokens, Likelihood& sum);
+  void add_rows(const Continuation& c, int64_t begin, RowRange scored, Likelihood& sum);
 
   const LoadedModel& model_;
   std::unique_ptr<Decoder> decoder_;
@@ -170,20 +170,25 @@ Likelihood Scorer::score(const Continuation& c) {
     const int64_t tokens = std::min(kStepTokens, end - begin);
     const BatchSegment segment{
         .first_row = 0, .tokens = tokens, .first_position = begin, .blocks = sequence_->blocks()};
-    decoder_->forward({c.ids.data() + begin, static_cast<size_t>(tokens)}, {&segment, 1}, *pool_);
-    add_rows(c, begin, tokens, sum);
+    // The rows that predict what is scored.
+    const auto predicting = static_cast<int64_t>(c.first_scored) - 1 - begin;
+    const int64_t first = std::clamp<int64_t>(predicting, 0, tokens);
+    const RowRange rows{.first = first, .count = tokens - first};
+    decoder_->forward({c.ids.data() + begin, static_cast<size_t>(tokens)}, {&segment, 1}, *pool_,
+                      rows);
+    add_rows(c, begin, rows, sum);
   }
   model_.file().check();
   held_.assign(c.ids.begin(), c.ids.end() - 1);
   return sum;
 }
 
-// Adds the likelihoods of the tokens that rows [0, tokens) of the step predict.
-void Scorer::add_rows(const Continuation& c, int64_t begin, int64_t tokens, Likelihood& sum) {
-  const int64_t first = std::max<int64_t>(static_cast<int64_t>(c.first_scored) - 1 - begin, 0);
-  for (int64_t row = first; row < tokens; row += kLogitRows) {
+// Adds the likelihoods of the tokens that `scored` of the step's rows predict.
+void Scorer::add_rows(const Continuation& c, int64_t begin, RowRange scored, Likelihood& sum) {
+  const int64_t end = scored.first + scored.count;
+  for (int64_t row = scored.first; row < end; row += kLogitRows) {
     std::vector<int32_t> rows;
-    for (int64_t r = row; r < std::min(tokens, row + kLogitRows); ++r) {
+    for (int64_t r = row; r < std::min(end, row + kLogitRows); ++r) {
       rows.push_back(static_cast<int32_t>(r));
     }
     const View<const float> logits = decoder_->logits(rows);

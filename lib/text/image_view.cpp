@@ -130,6 +130,15 @@ MergeResult ImageView::find_merge(uint32_t left, uint32_t right) const {
   return {};
 }
 
+std::vector<image::MergeSlot> ImageView::merges() const {
+  std::vector<image::MergeSlot> merges;
+  for (uint64_t slot = 0; slot < merge_slots_; ++slot) {
+    const auto found = element<image::MergeSlot>(section(Section::kMerges), slot);
+    if (found.id != image::kNone) merges.push_back(found);
+  }
+  return merges;
+}
+
 double ImageView::score(uint32_t id) const {
   return element<double>(section(Section::kScores), checked_id(id));
 }

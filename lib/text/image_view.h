@@ -58,6 +58,7 @@ class ImageView {
   // The token of these bytes whose flags, masked, equal `flags`; kNone when there is none.
   uint32_t find(std::string_view bytes, uint8_t mask, uint8_t flags) const;
   MergeResult find_merge(uint32_t left, uint32_t right) const;
+  std::vector<image::MergeSlot> merges() const;  // all of them, in the order of the table
 
   // Of the unigram model.
   DoubleArray trie() const { return DoubleArray(section(image::Section::kTrie)); }

@@ -4,7 +4,7 @@
     make_tasks.py tests/data             writes tests/data/tasks/golden.json for the tiny models
     make_tasks.py tests/data MODEL.gguf  prints the figures of a GGUF file's weights
 
-Needs torch, transformers and tokenizers; not run by the tests. Written after lm-evaluation-harness:
+Needs torch, transformers, tokenizers and gguf; not run by the tests. Written after lm-evaluation-harness:
 context and continuation are tokenized together, white space at the end of the context counts to the
 continuation, and the tokens behind those of the context alone are scored. acc_norm divides by bytes.
 """
@@ -15,6 +15,8 @@ import sys
 
 import torch
 import transformers
+
+import make_golden
 
 
 def log_likelihood(model, tokenizer, context, continuation):
@@ -73,21 +75,26 @@ def choices(model, tokenizer, path):
     return result
 
 
-def score(folder, tasks, **arguments):
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager", **arguments)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **arguments)
+def score(model, tokenizer, tasks):
     return {"lambada": lambada(model, tokenizer, tasks / "lambada.jsonl"),
             "choices": choices(model, tokenizer, tasks / "choices.jsonl")}
+
+
+def score_folder(folder, tasks):
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager")
+    return score(model, transformers.AutoTokenizer.from_pretrained(folder), tasks)
 
 
 def main(data, source=None):
     data = pathlib.Path(data)
     if source:
         source = pathlib.Path(source)
-        print(json.dumps(score(source.parent, data / "tasks", gguf_file=source.name), indent=2))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+        print(json.dumps(score(make_golden.load(source), tokenizer, data / "tasks"), indent=2))
         return
-    results = {name: score(data / name, data / "tasks") for name in ("tiny-qwen2", "tiny-llama3")}
+    results = {name: score_folder(data / name, data / "tasks")
+               for name in ("tiny-qwen2", "tiny-llama3")}
     (data / "tasks/golden.json").write_text(json.dumps(results, indent=2) + "\n")
 
 

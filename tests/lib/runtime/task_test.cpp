@@ -1,5 +1,6 @@
 #include "lib/runtime/task.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "lib/runtime/session.h"
