@@ -29,11 +29,7 @@ static_assert(kLineBytes == kPanelRows * 8 * 4 / 8);  // 16 rows x 8 codes of 4 
 static_assert(kLineBytes == kPanelRows * 4 * 8 / 8);  // 16 rows x 4 codes of 8 bits
 static_assert(std::endian::native == std::endian::little);
 
-// What the scale and offset planes hold for one row's group.
-struct Constants {
-  uint16_t scale = 0;   // fp16
-  uint16_t offset = 0;  // of kOffsetBytes, meaning by type
-};
+using Constants = GroupConstants;
 
 struct Affine {
   float scale = 0;
@@ -80,6 +76,35 @@ inline Extent extent(const float* w, int group) {
     all.high = high[j] > all.high ? high[j] : all.high;
   }
   return all;
+}
+
+// A scale that is within fp16's range whatever became of its computation.
+inline uint16_t to_scale(double value) {
+  constexpr double kLargestHalf = 65504;
+  if (!(value == value)) return 0;
+  const double clamped = value > kLargestHalf    ? kLargestHalf
+                         : value < -kLargestHalf ? -kLargestHalf
+                                                 : value;
+  return f32_to_f16(static_cast<float>(clamped));
+}
+
+// The step where base = -step * zero.
+inline double solve_step(const Moments& m, double zero) {
+  const double square = m.cc - 2 * zero * m.c + zero * zero * m.one;
+  return square > 0 ? (m.cw - zero * m.w) / square : 0;
+}
+
+struct Line {
+  double step = 0;
+  double base = 0;
+};
+
+// Step and base, both free. Codes that are all the same leave the step to chance: then it is 0.
+inline Line solve_line(const Moments& m) {
+  const double determinant = m.one * m.cc - m.c * m.c;
+  if (!(determinant > 1e-9 * m.one * m.cc)) return {0, m.one > 0 ? m.w / m.one : 0};
+  const double step = (m.one * m.cw - m.c * m.w) / determinant;
+  return {step, (m.w - step * m.c) / m.one};
 }
 
 // Codes of one group for all rows.
@@ -175,6 +200,34 @@ void encode(const float* rows, int64_t cols, int group, std::byte* slab) {
 }
 
 template <class Codec>
+void pack(const uint8_t* codes, const Constants* constants, int64_t cols, int group,
+          std::byte* slab) {
+  const int64_t groups = cols / group;
+  for (int64_t index = 0; index < groups; ++index) {
+    const GroupPlace<Codec, std::byte> place(slab, cols, group, index);
+    GroupCodes group_codes;
+    for (int r = 0; r < kPanelRows; ++r) {
+      std::memcpy(group_codes[r], codes + r * cols + index * group, group);
+      place.store(r, constants[r * groups + index]);
+    }
+    pack_group<Codec::kCodeBits>(group_codes, group, place.codes);
+  }
+  clear_padding<Codec>(cols, group, slab);
+}
+
+template <class Codec>
+Constants fit(float low, float high) {
+  return Codec::fit({low, high});
+}
+
+template <class Codec>
+GroupGrid grid(Constants constants) {
+  const Affine affine = Codec::affine(constants);
+  return {affine.scale * Codec::kMultiplier,
+          affine.minimum - affine.scale * static_cast<float>(affine.zero)};
+}
+
+template <class Codec>
 void decode(const std::byte* slab, int64_t cols, int group, float* rows) {
   for (int64_t index = 0; index < cols / group; ++index) {
     const GroupPlace<Codec, const std::byte> place(slab, cols, group, index);
@@ -260,11 +313,17 @@ constexpr WeightType make_type(uint16_t id, const char* prefix, bool (*carries)(
           .scale_bytes = 2,
           .offset_bytes = Codec::kOffsetBytes,
           .has_minimum = Codec::kHasMinimum,
+          .low_code = Codec::kLowCode,
+          .high_code = Codec::kHighCode,
           .encode = encode<Codec>,
           .decode = decode<Codec>,
           .unpack = unpack<Codec>,
           .carries = carries,
-          .encode_grid = encode_grid<Codec>};
+          .encode_grid = encode_grid<Codec>,
+          .fit = fit<Codec>,
+          .solve = Codec::solve,
+          .grid = grid<Codec>,
+          .pack = pack<Codec>};
 }
 
 }  // namespace mica::panel

@@ -40,6 +40,15 @@ struct Q4 {
     return {scale, static_cast<uint16_t>(panel::round_to_int(zero))};
   }
 
+  static Constants solve(const Moments& moments) {
+    const panel::Line line = panel::solve_line(moments);
+    if (line.step == 0) return {};
+    const auto zero = static_cast<float>(-line.base / line.step);
+    const int eighths = panel::round_to_int(panel::clamp(zero * kMultiplier, 0, kMaxZero));
+    const double step = panel::solve_step(moments, static_cast<double>(eighths) / kMultiplier);
+    return {panel::to_scale(step), static_cast<uint16_t>(eighths)};
+  }
+
   static Affine affine(Constants constants) {
     return {.scale = f16_to_f32(constants.scale) / kMultiplier, .zero = constants.offset};
   }

@@ -30,6 +30,13 @@ struct Q4m {
     return {f32_to_f16((extent.high - extent.low) / kHighCode), f32_to_f16(extent.low)};
   }
 
+  static Constants solve(const Moments& moments) {
+    const uint16_t minimum = panel::to_scale(panel::solve_line(moments).base);
+    const double base = f16_to_f32(minimum);
+    const double step = moments.cc > 0 ? (moments.cw - base * moments.c) / moments.cc : 0;
+    return {panel::to_scale(step), minimum};
+  }
+
   static Affine affine(Constants constants) {
     return {.scale = f16_to_f32(constants.scale), .minimum = f16_to_f32(constants.offset)};
   }

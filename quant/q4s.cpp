@@ -32,6 +32,10 @@ struct Q4s {
     return {.scale = f32_to_f16((0 - largest) / kZeroCode)};
   }
 
+  static Constants solve(const Moments& moments) {
+    return {.scale = panel::to_scale(panel::solve_step(moments, kZeroCode))};
+  }
+
   static Affine affine(Constants constants) {
     return {.scale = f16_to_f32(constants.scale), .zero = kZeroCode};
   }

@@ -32,6 +32,10 @@ struct Q8 {
     return {.scale = f32_to_f16(largest / (kHighCode - kZeroCode))};
   }
 
+  static Constants solve(const Moments& moments) {
+    return {.scale = panel::to_scale(panel::solve_step(moments, kZeroCode))};
+  }
+
   static Affine affine(Constants constants) {
     return {.scale = f16_to_f32(constants.scale), .zero = kZeroCode};
   }

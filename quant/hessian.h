@@ -1,0 +1,50 @@
+// The second moments of a projection's input, H = mean of x x^T, and what GPTQ needs of them.
+//
+// A HessianSum is filled in block by block: each block is summed in f32, the blocks in f64. Tiles
+// of a block are independent, so that any number of threads gives the same bits. Different tiles
+// may be added from several threads; nothing else.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lib/tensor/view.h"
+#include "quant/matrix_math.h"
+
+namespace mica {
+
+class HessianSum {
+ public:
+  explicit HessianSum(int64_t size);
+
+  int64_t size() const { return size_; }
+  int64_t tiles() const;
+  // inputs: [size, samples], a row a channel. `samples` of them are counted with tile 0.
+  void add_tile(int64_t tile, const MatrixRows& inputs, int64_t samples, const MatrixMath& math);
+  int64_t samples() const { return samples_; }
+
+  // The mean [size, size] with `damping` times its mean diagonal added to the diagonal. Inputs that
+  // were never anything but 0 get a diagonal of 1. Throws Error(kRuntime) beginning with `what`
+  // unless all of it is finite.
+  std::vector<float> mean(double damping, const char* what) const;
+
+ private:
+  int64_t size_;
+  int64_t samples_ = 0;
+  std::vector<double> sums_;  // [size, size], tiles on and below the diagonal
+};
+
+// How the error of one column is made good by those after it (GPTQ, arXiv:2210.17323, in the form
+// of arXiv:2307.13304): with the columns in `order`, H = (I + F^T) D (I + F), F strictly lower.
+struct Feedback {
+  std::vector<int32_t> order;     // [K], by descending H_jj
+  std::vector<float> rows;        // F, [K, K] in that order
+  std::vector<float> importance;  // D, [K] by column: what is left of H_jj when the later ones help
+  double damping = 0;             // that was needed, of the mean diagonal
+};
+
+// hessian: [K, K], already damped by `damping`, which is doubled until the factorization succeeds
+// (to the diagonal of `hessian` too). Throws Error(kRuntime) when it never does.
+Feedback make_feedback(View<float> hessian, double damping, const MatrixMath& math);
+
+}  // namespace mica

@@ -1,0 +1,62 @@
+#include "quant/awq.h"
+
+#include <cmath>
+#include <doctest/doctest.h>
+
+#include "tests/quant/calibration_samples.h"
+
+namespace mica {
+namespace {
+
+TEST_CASE("channels with inputs alike need no factors") {
+  std::vector<float> hessian(64 * 64);
+  for (int64_t i = 0; i < 64; ++i) hessian[i * 64 + i] = 2;
+  const auto weights = gaussians(20 * 64, 1);
+  const View<const float> matrices[] = {{weights.data(), 20, 64}};
+  const AwqScaling scaling = choose_awq_scaling({.matrices = matrices,
+                                                 .type = &weight_type("q4"),
+                                                 .group = 32,
+                                                 .hessian = {hessian.data(), 64, 64}},
+                                                kPlainMath);
+  CHECK(scaling.exponent == 0);
+  for (const float factor : scaling.factors) CHECK(factor == 1);
+}
+
+TEST_CASE("factors are powers of the inputs' sizes, chosen only where the error falls") {
+  const auto weights = gaussians(200 * 64, 2);
+  const View<const float> matrices[] = {{weights.data(), 150, 64}, {&weights[150 * 64], 50, 64}};
+  int helped = 0;
+  for (const float size : {2.0f, 4.0f, 8.0f, 16.0f}) {
+    std::vector<float> hessian(64 * 64);
+    for (int64_t i = 0; i < 64; ++i) hessian[i * 64 + i] = i % 16 == 5 ? size : 1.0f;
+    const AwqScaling scaling = choose_awq_scaling({.matrices = matrices,
+                                                   .type = &weight_type("q4s"),
+                                                   .group = 64,
+                                                   .hessian = {hessian.data(), 64, 64}},
+                                                  kPlainMath);
+    CHECK((scaling.exponent > 0) == (scaling.error_after < scaling.error_before));
+    CHECK(scaling.factors[5] / scaling.factors[0] ==
+          doctest::Approx(std::pow(size, scaling.exponent / 2)));
+    helped += scaling.exponent > 0;
+  }
+  CHECK(helped > 0);
+}
+
+TEST_CASE("the Hessian of scaled inputs is the scaled Hessian") {
+  const auto inputs = gaussians(8 * 50, 3);
+  const std::vector<float> factors = {1, 2, 0.5f, 1, 4, 1, 1, 0.25f};
+  std::vector<float> scaled = inputs;
+  for (size_t i = 0; i < scaled.size(); ++i) scaled[i] /= factors[i / 50];
+  HessianSum before(8), after(8);
+  before.add_tile(0, {inputs.data(), 8, 50}, 50, kPlainMath);
+  after.add_tile(0, {scaled.data(), 8, 50}, 50, kPlainMath);
+  std::vector<float> hessian = before.mean(0, "test");
+  scale_hessian({hessian.data(), 8, 8}, factors);
+  const std::vector<float> expected = after.mean(0, "test");
+  for (size_t i = 0; i < hessian.size(); ++i) {
+    CHECK(hessian[i] == doctest::Approx(expected[i]).epsilon(1e-5));
+  }
+}
+
+}  // namespace
+}  // namespace mica
