@@ -268,6 +268,12 @@ void check_steps(const TokenizerParts& parts, std::string_view name) {
 }  // namespace
 
 std::vector<std::byte> build_tokenizer_image(const Json& tokenizer_json, std::string_view name) {
+  if (tokenizer_json.is_null()) {
+    throw Error(ErrorCode::kInvalidFile,
+                fmt::format("{}: expected a tokenizer (tokenizer.json, tokenizer.model, or a GGUF "
+                            "file's own), found none",
+                            name));
+  }
   const TokenizerParts parts = read_parts(tokenizer_json, name);
   check_steps(parts, name);
   return ImageWriter(parts, name).write();

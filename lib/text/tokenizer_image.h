@@ -14,8 +14,8 @@
 namespace mica {
 
 // Throws Error(kUnsupported) naming a component that is not known here ("tokenizer.json: model type
-// 'WordPiece' is not supported ..."), Error(kInvalidFile) for what cannot be right. `name` begins
-// the sentences.
+// 'WordPiece' is not supported ..."), Error(kInvalidFile) for what cannot be right, null
+// included. `name` begins the sentences.
 std::vector<std::byte> build_tokenizer_image(const Json& tokenizer_json, std::string_view name);
 
 }  // namespace mica

@@ -176,6 +176,13 @@ TEST_CASE("what is not known or cannot be right is refused by name") {
   }
 }
 
+TEST_CASE("a model without a tokenizer is refused with the files that could hold one") {
+  CHECK(
+      error_of([&] { build_tokenizer_image(Json(), "model"); }).message() ==
+      "model: expected a tokenizer (tokenizer.json, tokenizer.model, or a GGUF file's own), found "
+      "none");
+}
+
 TEST_CASE("a decoder is needed, since what stands between tokens is its matter") {
   for (const char* name : {"llama2", "t5"}) {
     Json json = committed_json(name);
