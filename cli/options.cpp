@@ -109,7 +109,7 @@ api::Model load(const api::Engine& engine, const ModelOptions& options) {
 
 void declare_session(CLI::App& app, SessionOptions& options) {
   add_size(app, "-c,--ctx", options.context,
-           "Context in tokens (default: the lesser of the model's and 8192)");
+           "Context in tokens (default: the model's for short texts, 8192 at most)");
   app.add_option("--kv", options.kv,
                  "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   app.add_option("--prefill-chunk", options.prefill_chunk, "Prompt tokens a step (default 512)")

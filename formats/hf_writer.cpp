@@ -30,21 +30,6 @@ std::string type_of(const SourceTensor& tensor) {
   return "BF16";
 }
 
-bool is_norm_weight(Role role) {
-  switch (role) {
-    case Role::kAttnNorm:
-    case Role::kAttnQNorm:
-    case Role::kAttnKNorm:
-    case Role::kAttnPostNorm:
-    case Role::kFfnNorm:
-    case Role::kFfnPostNorm:
-    case Role::kOutputNorm:
-      return true;
-    default:
-      return false;
-  }
-}
-
 // Names the tensors of a family, those that it fuses together.
 class TensorNamer {
  public:
@@ -92,7 +77,7 @@ class TensorNamer {
     out.dims = {tensor.rows, tensor.cols};
     if (tensor.rows == 1) out.dims.erase(out.dims.begin());
     out.parts = {{index, 0, tensor.rows}};
-    if (is_norm_weight(role)) out.offset = family_.hf_norm_offset;
+    if (is_norm(role)) out.offset = family_.hf_norm_offset;
     result_.push_back(std::move(out));
   }
 

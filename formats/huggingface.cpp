@@ -58,21 +58,6 @@ void refuse_quantized(std::string_view name, const std::string& what) {
   }
 }
 
-bool is_norm(Role role) {
-  switch (role) {
-    case Role::kAttnNorm:
-    case Role::kAttnQNorm:
-    case Role::kAttnKNorm:
-    case Role::kAttnPostNorm:
-    case Role::kFfnNorm:
-    case Role::kFfnPostNorm:
-    case Role::kOutputNorm:
-      return true;
-    default:
-      return false;
-  }
-}
-
 class HfImporter : public Importer {
  public:
   explicit HfImporter(HfFolder folder) : folder_(std::move(folder)) {

@@ -80,6 +80,21 @@ std::optional<Role> find_role(const LocalName& name, const char* RoleInfo::*sour
 
 }  // namespace
 
+bool is_norm(Role role) {
+  switch (role) {
+    case Role::kAttnNorm:
+    case Role::kAttnQNorm:
+    case Role::kAttnKNorm:
+    case Role::kAttnPostNorm:
+    case Role::kFfnNorm:
+    case Role::kFfnPostNorm:
+    case Role::kOutputNorm:
+      return true;
+    default:
+      return false;
+  }
+}
+
 const char* role_name(Role role) {
   const RoleInfo* info = find_info(role);
   return info == nullptr ? nullptr : info->name;

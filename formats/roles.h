@@ -44,6 +44,8 @@ enum class Role : uint16_t {
 constexpr int kNoLayer = -1;   // embedding, output norm, head
 constexpr int kNoExpert = -1;  // outside of routed experts
 
+// Whether it is the weight of a norm.
+bool is_norm(Role role);
 // Roles from 16 on belong to a layer.
 constexpr bool role_in_layer(Role role) {
   return static_cast<uint16_t>(role) >= 16;

@@ -5,8 +5,7 @@
 #include <fmt/format.h>
 
 #include "lib/base/error.h"
-#include "lib/model/decoder.h"
-#include "lib/runtime/memory_check.h"
+#include "lib/runtime/one_sequence.h"
 
 namespace mica {
 namespace {
@@ -32,41 +31,26 @@ void require_equal(const LoadedModel& model, const LoadedModel& reference, const
 // A model with room for one window.
 class Walker {
  public:
-  Walker(const LoadedModel& model, int64_t context, KvType kv) : model_(model) {
-    const ModelConfig& config = model.config();
-    const KvLayout layout{.type = kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
-    const int64_t blocks = KvPool::blocks_for(context);
-    const auto lock = model.engine().lock();
-    Backend& backend = model.engine().backend();
-    decoder_ = make_decoder(
-        backend, config, model.weights(),
-        {.name = model.file().path(),
-         .use = fmt::format("layers' errors in windows of {} tokens", context),
-         .bytes_beside = KvPool::bytes_of(config.layers, layout, blocks),
-         .limits = {
-             .tokens = std::min(kStepTokens, context), .logit_rows = 1, .context = context}});
-    pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
-    sequence_ = std::make_unique<KvSequence>(*pool_);
-    sequence_->resize(context);
-  }
+  Walker(const LoadedModel& model, int64_t context, KvType kv)
+      : model_(model),
+        room_(model, kv, fmt::format("layers' errors in windows of {} tokens", context),
+              {.tokens = std::min(kStepTokens, context), .logit_rows = 1, .context = context}) {}
 
   // Runs ids [T] from `position` on; `observer` is called on this thread, with the engine locked.
   void step(std::span<const TokenId> ids, int64_t position, Decoder::Observer observer) {
     const BatchSegment segment{.first_row = 0,
                                .tokens = std::ssize(ids),
                                .first_position = position,
-                               .blocks = sequence_->blocks()};
+                               .blocks = room_.sequence->blocks()};
     const auto lock = model_.engine().lock();
-    decoder_->observe(std::move(observer));
-    decoder_->forward(ids, {&segment, 1}, *pool_, {.first = 0, .count = segment.tokens});
+    room_.decoder->observe(std::move(observer));
+    room_.decoder->forward(ids, {&segment, 1}, *room_.pool, {.first = 0, .count = segment.tokens});
     model_.file().check();
   }
 
  private:
   const LoadedModel& model_;
-  std::unique_ptr<Decoder> decoder_;
-  std::unique_ptr<KvPool> pool_;
-  std::unique_ptr<KvSequence> sequence_;
+  OneSequence room_;
 };
 
 double relative_error(std::span<const float> x, std::span<const float> reference) {

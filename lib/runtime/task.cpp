@@ -6,8 +6,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/json.h"
-#include "lib/model/decoder.h"
-#include "lib/runtime/memory_check.h"
+#include "lib/runtime/one_sequence.h"
 
 namespace mica {
 namespace {
@@ -128,35 +127,19 @@ struct Likelihood {
 // Log-likelihoods of one sequence after another; what two have in common is computed once.
 class Scorer {
  public:
-  Scorer(const LoadedModel& model, int64_t context, KvType kv);
+  Scorer(const LoadedModel& model, int64_t context, KvType kv)
+      : model_(model),
+        room_(model, kv, fmt::format("a task of up to {} tokens", context),
+              {.tokens = kStepTokens, .logit_rows = kLogitRows, .context = context}) {}
   Likelihood score(const Continuation& continuation);
 
  private:
   void add_rows(const Continuation& c, int64_t begin, RowRange scored, Likelihood& sum);
 
   const LoadedModel& model_;
-  std::unique_ptr<Decoder> decoder_;
-  std::unique_ptr<KvPool> pool_;
-  std::unique_ptr<KvSequence> sequence_;
+  OneSequence room_;
   std::vector<TokenId> held_;
 };
-
-Scorer::Scorer(const LoadedModel& model, int64_t context, KvType kv) : model_(model) {
-  const ModelConfig& config = model.config();
-  const KvLayout layout{.type = kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
-  const int64_t blocks = KvPool::blocks_for(context);
-  const auto lock = model.engine().lock();
-  Backend& backend = model.engine().backend();
-  decoder_ = make_decoder(
-      backend, config, model.weights(),
-      {.name = model.file().path(),
-       .use = fmt::format("a task of up to {} tokens", context),
-       .bytes_beside = KvPool::bytes_of(config.layers, layout, blocks),
-       .limits = {.tokens = kStepTokens, .logit_rows = kLogitRows, .context = context}});
-  pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
-  sequence_ = std::make_unique<KvSequence>(*pool_);
-  sequence_->resize(context);
-}
 
 Likelihood Scorer::score(const Continuation& c) {
   // The last token is only predicted; the one before the first scored is needed for its logits.
@@ -168,14 +151,16 @@ Likelihood Scorer::score(const Continuation& c) {
   const auto lock = model_.engine().lock();
   for (; begin < end; begin += kStepTokens) {
     const int64_t tokens = std::min(kStepTokens, end - begin);
-    const BatchSegment segment{
-        .first_row = 0, .tokens = tokens, .first_position = begin, .blocks = sequence_->blocks()};
+    const BatchSegment segment{.first_row = 0,
+                               .tokens = tokens,
+                               .first_position = begin,
+                               .blocks = room_.sequence->blocks()};
     // The rows that predict what is scored.
     const auto predicting = static_cast<int64_t>(c.first_scored) - 1 - begin;
     const int64_t first = std::clamp<int64_t>(predicting, 0, tokens);
     const RowRange rows{.first = first, .count = tokens - first};
-    decoder_->forward({c.ids.data() + begin, static_cast<size_t>(tokens)}, {&segment, 1}, *pool_,
-                      rows);
+    room_.decoder->forward({c.ids.data() + begin, static_cast<size_t>(tokens)}, {&segment, 1},
+                           *room_.pool, rows);
     add_rows(c, begin, rows, sum);
   }
   model_.file().check();
@@ -191,7 +176,7 @@ void Scorer::add_rows(const Continuation& c, int64_t begin, RowRange scored, Lik
     for (int64_t r = row; r < std::min(end, row + kLogitRows); ++r) {
       rows.push_back(static_cast<int32_t>(r));
     }
-    const View<const float> logits = decoder_->logits(rows);
+    const View<const float> logits = room_.decoder->logits(rows);
     const auto size = static_cast<size_t>(logits.row_size());
     for (int64_t i = 0; i < logits.rows(); ++i) {
       const std::span<const float> of_row(logits.row(i), size);

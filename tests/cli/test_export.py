@@ -10,8 +10,11 @@ import sys
 import tempfile
 import unittest
 
+sys.dont_write_bytecode = True
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../golden"))
 try:
     import tokenizers
+    from byte_tokenizer import tokenizer_of_bytes
 except ImportError as missing:
     print(missing)
     sys.exit(77)
@@ -28,16 +31,6 @@ TEXT = ("It was the best of times, naïve café 漢字 🙂\n\n  x = {1: 'two'}\
 
 def mica(*args, stdin=b""):
     return subprocess.run([PROGRAM, *map(str, args)], input=stdin, capture_output=True, timeout=120)
-
-
-def tokenizer_of_bytes():
-    """For the folders of random models, which have none."""
-    letters = [chr(b) for b in (*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100))]
-    letters += [chr(0x100 + i) for i in range(68)]
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({c: i for i, c in enumerate(letters)}, []))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    return tokenizer
 
 
 class Export(unittest.TestCase):

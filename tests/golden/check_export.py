@@ -20,19 +20,10 @@ import torch
 import transformers
 
 import make_golden
+from byte_tokenizer import tokenizer_of_bytes
 
 TEXT = pathlib.Path(__file__).with_name("text.txt").read_text()
 transformers.logging.set_verbosity_error()
-
-
-def tokenizer_of_bytes():
-    """For the folders of random models, which have none."""
-    letters = [chr(b) for b in (*range(0x21, 0x7f), *range(0xa1, 0xad), *range(0xae, 0x100))]
-    letters += [chr(0x100 + i) for i in range(68)]
-    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE({c: i for i, c in enumerate(letters)}, []))
-    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = tokenizers.decoders.ByteLevel()
-    return tokenizer
 
 
 @torch.no_grad()

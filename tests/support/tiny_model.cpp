@@ -1,6 +1,5 @@
 #include "tests/support/tiny_model.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -79,13 +78,6 @@ class TinySpecs {
   const Architecture& arch_;
   std::vector<TensorSpec> specs_;
 };
-
-bool is_norm(Role role) {
-  constexpr Role kNorms[] = {Role::kOutputNorm, Role::kAttnNorm,  Role::kFfnNorm,
-                             Role::kAttnQNorm,  Role::kAttnKNorm, Role::kAttnPostNorm,
-                             Role::kFfnPostNorm};
-  return std::find(std::begin(kNorms), std::end(kNorms), role) != std::end(kNorms);
-}
 
 // Norms around 1, biases of 0.5, matrices whose products keep the input's size and a half.
 std::vector<float> random_weights(const TensorSpec& spec, uint64_t seed) {
