@@ -44,7 +44,7 @@ void HessianSum::add_tile(int64_t tile, const MatrixRows& inputs, int64_t sample
   }
 }
 
-std::vector<float> HessianSum::mean(double damping, const char* what) const {
+std::vector<float> HessianSum::mean(const Regularization& how, const char* what) const {
   std::vector<float> h(sums_.size());
   const double scale = samples_ > 0 ? 1 / static_cast<double>(samples_) : 0;
   double trace = 0;
@@ -54,13 +54,14 @@ std::vector<float> HessianSum::mean(double damping, const char* what) const {
                                          ": calibration: expected finite inputs, found others: the "
                                          "weights before it may be damaged");
   }
-  const double added = damping * trace / static_cast<double>(size_);
+  const double added = how.damping * trace / static_cast<double>(size_);
   for (int64_t i = 0; i < size_; ++i) {
-    for (int64_t j = 0; j <= i; ++j) {
-      h[i * size_ + j] = h[j * size_ + i] = static_cast<float>(sums_[i * size_ + j] * scale);
+    for (int64_t j = 0; j < i; ++j) {
+      h[i * size_ + j] = h[j * size_ + i] =
+          static_cast<float>(sums_[i * size_ + j] * scale * (1 - how.shrinkage));
     }
-    float& diagonal = h[i * size_ + i];
-    diagonal = diagonal > 0 ? static_cast<float>(diagonal + added) : 1;
+    const double square = sums_[i * size_ + i] * scale;
+    h[i * size_ + i] = square > 0 ? static_cast<float>(square + added) : 1;
   }
   return h;
 }

@@ -13,6 +13,13 @@
 
 namespace mica {
 
+// What makes a mean over a text hold for other texts (quant/README.md has what others gave).
+struct Regularization {
+  double shrinkage = 0.3;  // what is off the diagonal is multiplied by 1 - shrinkage: samples
+                           // overstate correlations (Ledoit and Wolf, 2004)
+  double damping = 0.001;  // of the mean diagonal, added to the diagonal
+};
+
 class HessianSum {
  public:
   explicit HessianSum(int64_t size);
@@ -23,10 +30,9 @@ class HessianSum {
   void add_tile(int64_t tile, const MatrixRows& inputs, int64_t samples, const MatrixMath& math);
   int64_t samples() const { return samples_; }
 
-  // The mean [size, size] with `damping` times its mean diagonal added to the diagonal. Inputs that
-  // were never anything but 0 get a diagonal of 1. Throws Error(kRuntime) beginning with `what`
-  // unless all of it is finite.
-  std::vector<float> mean(double damping, const char* what) const;
+  // The mean [size, size]. Inputs that were never anything but 0 get a diagonal of 1. Throws
+  // Error(kRuntime) beginning with `what` unless all of it is finite.
+  std::vector<float> mean(const Regularization& how, const char* what) const;
 
  private:
   int64_t size_;

@@ -50,9 +50,9 @@ TEST_CASE("the Hessian of scaled inputs is the scaled Hessian") {
   HessianSum before(8), after(8);
   before.add_tile(0, {inputs.data(), 8, 50}, 50, kPlainMath);
   after.add_tile(0, {scaled.data(), 8, 50}, 50, kPlainMath);
-  std::vector<float> hessian = before.mean(0, "test");
+  std::vector<float> hessian = before.mean({.shrinkage = 0, .damping = 0}, "test");
   scale_hessian({hessian.data(), 8, 8}, factors);
-  const std::vector<float> expected = after.mean(0, "test");
+  const std::vector<float> expected = after.mean({.shrinkage = 0, .damping = 0}, "test");
   for (size_t i = 0; i < hessian.size(); ++i) {
     CHECK(hessian[i] == doctest::Approx(expected[i]).epsilon(1e-5));
   }

@@ -71,7 +71,8 @@ std::vector<uint8_t> textbook(const std::vector<float>& weights, const CodedRows
 }
 
 TEST_CASE("GPTQ chooses the codes that the textbook's inverse Hessian does") {
-  std::vector<float> hessian = correlated_inputs(kCols, 400, 1).mean(0.01, "test");
+  std::vector<float> hessian =
+      correlated_inputs(kCols, 400, 1).mean({.shrinkage = 0, .damping = 0.01}, "test");
   const Feedback feedback = feedback_of(hessian, kCols);
   const auto weights = gaussians(kRows * kCols, 2);
   for (const char* name : {"q4", "q4s", "q4m"}) {
@@ -99,7 +100,8 @@ TEST_CASE("with inputs that do not depend on each other GPTQ rounds to nearest")
 }
 
 TEST_CASE("each step of the stack lowers the error of the output") {
-  std::vector<float> hessian = correlated_inputs(kCols, 400, 7).mean(0.01, "test");
+  std::vector<float> hessian =
+      correlated_inputs(kCols, 400, 7).mean({.shrinkage = 0, .damping = 0.01}, "test");
   const Feedback feedback = feedback_of(hessian, kCols);
   std::vector<float> diagonal;
   for (int64_t i = 0; i < kCols; ++i) diagonal.push_back(hessian[i * kCols + i]);
@@ -126,7 +128,8 @@ TEST_CASE("each step of the stack lowers the error of the output") {
 }
 
 TEST_CASE("descent ends where no single code can be better") {
-  std::vector<float> hessian = correlated_inputs(64, 200, 9).mean(0.01, "test");
+  std::vector<float> hessian =
+      correlated_inputs(64, 200, 9).mean({.shrinkage = 0, .damping = 0.01}, "test");
   const auto weights = gaussians(4 * 64, 10);
   CodedRows coded = make_coded_rows(weight_type("q4"), 32, 4, 64);
   const RowsInWork work = work_on(coded, weights);
@@ -145,7 +148,8 @@ TEST_CASE("descent ends where no single code can be better") {
 }
 
 TEST_CASE("descent leaves what is exact alone") {
-  std::vector<float> hessian = correlated_inputs(64, 200, 11).mean(0.01, "test");
+  std::vector<float> hessian =
+      correlated_inputs(64, 200, 11).mean({.shrinkage = 0, .damping = 0.01}, "test");
   const auto weights = gaussians(4 * 64, 12);
   CodedRows coded = make_coded_rows(weight_type("q4"), 32, 4, 64);
   code_nearest(work_on(coded, weights), nullptr);
@@ -159,7 +163,8 @@ TEST_CASE("descent leaves what is exact alone") {
 }
 
 TEST_CASE("rows come out the same alone and with others") {
-  std::vector<float> hessian = correlated_inputs(kCols, 400, 13).mean(0.01, "test");
+  std::vector<float> hessian =
+      correlated_inputs(kCols, 400, 13).mean({.shrinkage = 0, .damping = 0.01}, "test");
   const Feedback feedback = feedback_of(hessian, kCols);
   const auto weights = gaussians(kRows * kCols, 14);
   CodedRows coded = make_coded_rows(weight_type("q4"), 32, kRows, kCols);
@@ -178,7 +183,8 @@ TEST_CASE("rows come out the same alone and with others") {
 }
 
 TEST_CASE("the feedback is the factorization of the Hessian in the order of its diagonal") {
-  std::vector<float> hessian = correlated_inputs(64, 200, 15).mean(0.01, "test");
+  std::vector<float> hessian =
+      correlated_inputs(64, 200, 15).mean({.shrinkage = 0, .damping = 0.01}, "test");
   const Feedback f = feedback_of(hessian, 64);
   for (int64_t i = 1; i < 64; ++i) {
     const int64_t a = f.order[i - 1], b = f.order[i];
@@ -218,7 +224,7 @@ TEST_CASE("inputs that never differ from 0 and texts of one token repeated can b
   for (int64_t tile = 0; tile < sum.tiles(); ++tile) {
     sum.add_tile(tile, {inputs.data(), 64, 8}, 8, kPlainMath);
   }
-  std::vector<float> hessian = sum.mean(0.01, "test");
+  std::vector<float> hessian = sum.mean({.shrinkage = 0, .damping = 0.01}, "test");
   const Feedback feedback = feedback_of(hessian, 64);
   const auto weights = gaussians(2 * 64, 16);
   CodedRows coded = make_coded_rows(weight_type("q4"), 32, 2, 64);
@@ -228,7 +234,7 @@ TEST_CASE("inputs that never differ from 0 and texts of one token repeated can b
   CHECK(std::isfinite(descend(work, {hessian.data(), 64, 64}, 2, kPlainMath).after));
   inputs[3] = std::nanf("");
   sum.add_tile(0, {inputs.data(), 64, 8}, 8, kPlainMath);
-  CHECK_THROWS_AS(sum.mean(0.01, "test"), Error);
+  CHECK_THROWS_AS(sum.mean({.shrinkage = 0, .damping = 0.01}, "test"), Error);
 }
 
 TEST_CASE("the sum of blocks is the mean of all inputs") {
@@ -237,7 +243,7 @@ TEST_CASE("the sum of blocks is the mean of all inputs") {
   sum.add_tile(0, {inputs.data(), 40, 100}, 60, kPlainMath);
   sum.add_tile(0, {inputs.data() + 60, 40, 100}, 40, kPlainMath);
   CHECK(sum.samples() == 100);
-  const std::vector<float> mean = sum.mean(0, "test");
+  const std::vector<float> mean = sum.mean({.shrinkage = 0, .damping = 0}, "test");
   for (int64_t i = 0; i < 40; ++i) {
     for (int64_t j = 0; j < 40; ++j) {
       double expected = 0;
@@ -245,6 +251,11 @@ TEST_CASE("the sum of blocks is the mean of all inputs") {
       CHECK(mean[i * 40 + j] == doctest::Approx(expected).epsilon(1e-5).scale(1));
     }
   }
+  double trace = 0;
+  for (int64_t i = 0; i < 40; ++i) trace += mean[i * 41];
+  const std::vector<float> regular = sum.mean({.shrinkage = 0.25, .damping = 0.5}, "test");
+  CHECK(regular[7] == doctest::Approx(0.75 * mean[7]));
+  CHECK(regular[41] == doctest::Approx(mean[41] + 0.5 * trace / 40));
 }
 
 TEST_CASE("packed rows decode to what the codes mean, padding to zeros") {

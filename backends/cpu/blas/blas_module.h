@@ -30,6 +30,9 @@ struct MicaBlas {
   void (*multiply_f32)(const MicaBlasProduct* product);
   // bf16 x and w, float y. False where this machine or shape has no kernel; y is then undefined.
   bool (*multiply_bf16)(const MicaBlasProduct* product);
+  // Replaces the lower triangle of `a`, [n, n] row-major, by its Cholesky factor; false where it is
+  // not positive definite.
+  bool (*factor_f64)(double* a, int64_t n);
 };
 
 // The table, or nullptr when `abi` is not the module's.
@@ -38,7 +41,7 @@ using MicaBlasEntry = const MicaBlas* (*)(uint32_t abi);
 
 namespace mica::cpu {
 
-constexpr uint32_t kBlasAbi = 1;
+constexpr uint32_t kBlasAbi = 2;
 constexpr char kBlasEntryName[] = "mica_blas_module";
 constexpr char kBlasFileName[] = "mica-blas.so";
 
