@@ -1,5 +1,6 @@
 // mica convert: a GGUF file, a Hugging Face folder, a cache name or a .mica file becomes a .mica
 // file or a Hugging Face folder.
+#include <cmath>
 #include <fmt/core.h>
 #include <map>
 
@@ -23,6 +24,16 @@ struct Options {
   std::string to = "mica";
   int64_t shard_bytes = 0;
   bool dry_run = false;
+  // A file; "default": the text that comes with Mica; "random": tokens; empty: no calibration.
+  std::string calibrate;
+  std::string calibration_text;
+  std::string recipe_file;
+  std::string recipe;
+  double target_bits = 0;
+  std::string effort = "gptq";
+  bool awq = false;
+  int64_t calibration_tokens = 0;
+  bool resume = false;
 };
 
 // One line a weight type: how many tensors, how many bytes, the largest relative error.
@@ -50,6 +61,33 @@ void print_types(const Json& report) {
   }
 }
 
+// The errors of the products, a line a role: geometric means over the layers.
+void print_calibration(const Json& report) {
+  struct Sum {
+    int count = 0;
+    double nearest = 0, end = 0;
+  };
+  std::map<std::string, Sum> sums;
+  for (const Json& tensor : report["tensors"].as_array()) {
+    if (tensor["output_error"].is_null() || tensor["output_error"].as_number() <= 0) continue;
+    const std::string& name = tensor["name"].as_string();
+    Sum& sum = sums[name.substr(name.find('.', name.find('.') + 1) + 1)];
+    ++sum.count;
+    sum.nearest += std::log(tensor["nearest_error"].as_number());
+    sum.end += std::log(tensor["output_error"].as_number());
+  }
+  if (sums.empty()) return;
+  fmt::print(stderr, "  error of the output   nearest  calibrated\n");
+  for (const auto& [name, sum] : sums) {
+    fmt::print(stderr, "  {:<20} {:>8.4f} {:>11.4f}\n", name, std::exp(sum.nearest / sum.count),
+               std::exp(sum.end / sum.count));
+  }
+  const Json& held_out = report["held_out"];
+  if (held_out.is_null()) return;
+  fmt::print(stderr, "  KL of the layers from the source's, {} positions held out: {:.4f}\n",
+             held_out["positions"].as_integer(), held_out["mean_kl"].as_number());
+}
+
 void print_report(const Options& options, const Json& report) {
   for (const Json& sentence : report["substitutions"].as_array()) {
     fmt::print(stderr, "  substituted: {}\n", sentence.as_string());
@@ -58,6 +96,7 @@ void print_report(const Options& options, const Json& report) {
     fmt::print(stderr, "  note: {}\n", sentence.as_string());
   }
   print_types(report);
+  print_calibration(report);
   fmt::print(stderr, "{} {}: {}, {:.2f} bits a weight in the layers, {:.2f} in all, {}\n",
              options.dry_run ? "Would write" : "Wrote", options.destination,
              human_bytes(static_cast<uint64_t>(report["bytes"].as_integer())),
@@ -66,8 +105,8 @@ void print_report(const Options& options, const Json& report) {
              human_seconds(report["seconds"].as_number()));
 }
 
-int run(const Options& options) {
-  const api::Engine engine(to_api(options.engine, options.output));
+// The result borrows strings of `options`.
+mica_convert_options to_request(Options& options) {
   mica_convert_options request;
   mica_convert_options_init(&request);
   request.quant = options.quant.c_str();
@@ -75,6 +114,30 @@ int run(const Options& options) {
   request.dry_run = options.dry_run;
   request.to = options.to.c_str();
   request.shard_bytes = static_cast<uint64_t>(options.shard_bytes);
+  request.calibrate = options.calibrate == "default" ? 1 : options.calibrate == "random" ? 2 : 0;
+  if (!options.calibrate.empty() && !request.calibrate) {
+    options.calibration_text = read_input(options.calibrate);
+    request.calibration_text = options.calibration_text.data();
+    request.calibration_text_size = options.calibration_text.size();
+    request.calibration_name = options.calibrate.c_str();
+  }
+  if (!options.recipe_file.empty()) {
+    options.recipe = read_input(options.recipe_file);
+    request.recipe = options.recipe.data();
+    request.recipe_size = options.recipe.size();
+    request.recipe_name = options.recipe_file.c_str();
+  }
+  request.target_bits = options.target_bits;
+  request.effort = options.effort.c_str();
+  request.awq = options.awq;
+  request.calibration_tokens = options.calibration_tokens;
+  request.resume = options.resume;
+  return request;
+}
+
+int run(Options& options) {
+  const api::Engine engine(to_api(options.engine, options.output));
+  const mica_convert_options request = to_request(options);
   std::string json;
   {
     ProgressBar bar("Converting", ProgressBar::Unit::kBytes, options.output.quiet);
@@ -123,6 +186,33 @@ std::function<int()> declare(CLI::App& app) {
          [options](const std::string& text) { options->shard_bytes = parse_size(text); },
          "Bytes of a weight file of the folder (default: 5 GB)")
       ->type_name("SIZE");
+  app.add_option("--recipe", options->recipe_file,
+                 "Types of single tensors: lines like \"layers.0.ffn.down q8g32\" or "
+                 "\"layers.*.attn.* q4g64\"; later lines win")
+      ->type_name("FILE");
+  app.add_option("--target-bpw", options->target_bits,
+                 "Bits a weight of the layers: q4 or q8 and a group for each part, by how much the "
+                 "model suffers when that part is rounded")
+      ->check(real_number(1, 16));
+  app.add_option(
+         "--calibrate", options->calibrate,
+         "Quantize the layers with what a text makes their inputs: a file, \"default\" (also "
+         "without a value) for the text that comes with Mica, or \"random\" for tokens "
+         "drawn by chance")
+      ->expected(0, 1)
+      ->default_str("default")
+      ->type_name("[FILE]");
+  app.add_option("--effort", options->effort,
+                 "With --calibrate: search (scales alone), gptq (the default), or full (coordinate "
+                 "descent too)")
+      ->check(CLI::IsMember({"search", "gptq", "full"}));
+  app.add_flag("--awq", options->awq,
+               "With --calibrate: scale the channels of inputs before, folded into norms");
+  app.add_option("--calibration-tokens", options->calibration_tokens,
+                 "At most so many tokens of the text (default: 16384)")
+      ->check(whole_number(1));
+  app.add_flag("--resume", options->resume,
+               "Go on with an interrupted --calibrate to the same OUTPUT");
   app.add_flag("--dry-run", options->dry_run, "Say what would be written, write nothing");
   app.add_option("--report", options->report_file, "Write the report as JSON to this file")
       ->type_name("FILE");

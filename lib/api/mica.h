@@ -174,10 +174,26 @@ typedef struct mica_convert_options {
   int32_t dry_run;
   const char* to;       /* NULL or "mica": `output` is a file; "hf": a Hugging Face folder, new */
   uint64_t shard_bytes; /* of a weight file of the folder; 0: 5 GB */
+  /* Calibration over this UTF-8 text; NULL: none, unless calibrate is set. */
+  const char* calibration_text;
+  size_t calibration_text_size;
+  const char* calibration_name; /* of the text, for the report; NULL: "text" */
+  int32_t calibrate;            /* without a text: 1 over the one that comes with Mica, 2 over
+                                   tokens drawn by chance */
+  const char* effort;           /* NULL or "gptq"; "search", "full" */
+  int32_t awq;                  /* scale the channels of inputs */
+  int64_t calibration_tokens;   /* at most; 0: 16384 */
+  int32_t resume;               /* go on with an interrupted calibration to the same output */
+  /* Lines "PATTERN TYPE" of tensor names and weight types; NULL: none. The name is for messages. */
+  const char* recipe;
+  size_t recipe_size;
+  const char* recipe_name;
+  double target_bits; /* bits a weight of the layers, types chosen by sensitivity; 0: none */
 } mica_convert_options;
 
 void mica_convert_options_init(mica_convert_options* options);
-/* json: output, bytes, bits_per_weight, substitutions, notes, tensors, seconds. */
+/* json: output, bytes, bits_per_weight, substitutions, notes, tensors, calibration_tokens, held_out
+ * (mean_kl, positions), seconds. */
 mica_status mica_convert(mica_engine* engine, const char* source, const char* output,
                          const mica_convert_options* options, mica_progress_callback progress,
                          void* user, mica_text* json, mica_error* error);

@@ -1,8 +1,10 @@
 // Conversion and evaluation: mica.h over lib/runtime.
 #include <cmath>
 #include <fmt/core.h>
+#include <optional>
 
 #include "lib/api/handles.h"
+#include "lib/runtime/calibration_text.h"
 #include "lib/runtime/convert.h"
 #include "lib/runtime/evaluate.h"
 #include "lib/runtime/export_hf.h"
@@ -17,18 +19,56 @@ Progress to_progress(mica_progress_callback callback, void* user) {
       [callback, user](uint64_t done, uint64_t total) { return callback(user, done, total) != 0; };
 }
 
+Json number_or_null(const std::optional<double>& value) {
+  return value ? Json(*value) : Json();
+}
+
+CalibrationEffort parse_effort(std::string_view name) {
+  if (name == "search") return CalibrationEffort::kSearch;
+  if (name == "gptq") return CalibrationEffort::kGptq;
+  if (name == "full") return CalibrationEffort::kFull;
+  throw Error(ErrorCode::kUsage,
+              "effort: expected search, gptq or full, found '" + std::string(name) + "'");
+}
+
+std::optional<CalibrationOptions> calibration_of(const mica_convert_options& given) {
+  if (!given.calibration_text && !given.calibrate) return std::nullopt;
+  CalibrationOptions options{.effort = parse_effort(text_or(given.effort, "gptq")),
+                             .awq = given.awq != 0,
+                             .resume = given.resume != 0};
+  if (given.calibration_text) {
+    options.text = text_of(given.calibration_text, given.calibration_text_size, "calibration_text");
+    options.text_name = text_or(given.calibration_name, "text");
+  } else if (given.calibrate == 2) {
+    options.random_tokens = true;
+    options.text_name = "random";
+  } else {
+    options.text = default_calibration_text();
+    options.text_name = "default";
+  }
+  if (given.calibration_tokens > 0) options.tokens = given.calibration_tokens;
+  return options;
+}
+
+Json describe(const std::optional<HeldOutDivergence>& held_out) {
+  if (!held_out) return {};
+  return Json::object({{"mean_kl", held_out->mean_kl}, {"positions", held_out->positions}});
+}
+
 Json describe(const ConvertReport& report, bool dry_run) {
   Json tensors = Json::array();
   for (const ConvertedTensor& tensor : report.tensors) {
-    tensors.push_back(Json::object(
-        {{"name", tensor.name},
-         {"source_type", tensor.source_type},
-         {"dtype", tensor.dtype},
-         {"group", tensor.group},
-         {"shape", Json::Array{Json(tensor.rows), Json(tensor.cols)}},
-         {"bytes", Json(tensor.bytes)},
-         {"relative_error",
-          dry_run || std::isnan(tensor.relative_error) ? Json() : Json(tensor.relative_error)}}));
+    const bool is_measured = !dry_run && !std::isnan(tensor.relative_error);
+    tensors.push_back(
+        Json::object({{"name", tensor.name},
+                      {"source_type", tensor.source_type},
+                      {"dtype", tensor.dtype},
+                      {"group", tensor.group},
+                      {"shape", Json::Array{Json(tensor.rows), Json(tensor.cols)}},
+                      {"bytes", Json(tensor.bytes)},
+                      {"relative_error", is_measured ? Json(tensor.relative_error) : Json()},
+                      {"nearest_error", number_or_null(tensor.nearest_error)},
+                      {"output_error", number_or_null(tensor.output_error)}}));
   }
   return Json::object({{"output", report.output},
                        {"bytes", Json(report.bytes)},
@@ -37,6 +77,8 @@ Json describe(const ConvertReport& report, bool dry_run) {
                        {"substitutions", Json::array(report.substitutions)},
                        {"notes", Json::array(report.notes)},
                        {"tensors", std::move(tensors)},
+                       {"calibration_tokens", Json(report.calibration_tokens)},
+                       {"held_out", describe(report.held_out)},
                        {"seconds", report.seconds}});
 }
 
@@ -117,9 +159,15 @@ mica_status mica_convert(mica_engine* engine, const char* source, const char* ou
     const auto given =
         options_or_default(options, &mica_convert_options_init, "mica_convert_options");
     const Engine& target = *required(engine, "engine").engine;
-    const ConvertOptions request{.quant = std::string(text_or(given.quant, "keep")),
-                                 .embedding_quant = std::string(text_or(given.embedding_quant, "")),
-                                 .dry_run = given.dry_run != 0};
+    const ConvertOptions request{
+        .quant = std::string(text_or(given.quant, "keep")),
+        .embedding_quant = std::string(text_or(given.embedding_quant, "")),
+        .recipe =
+            given.recipe ? std::string(text_of(given.recipe, given.recipe_size, "recipe")) : "",
+        .recipe_name = std::string(text_or(given.recipe_name, "recipe")),
+        .target_bits = given.target_bits,
+        .calibration = calibration_of(given),
+        .dry_run = given.dry_run != 0};
     const char* from = &required(source, "source");
     const char* into = &required(output, "output");
     const std::string_view to = text_or(given.to, "mica");

@@ -60,6 +60,10 @@ class Decoder {
   // next call.
   View<const float> logits(std::span<const int32_t> rows);
 
+  // What the last forward left of its logit_rows, [T, D], before the output norm; valid until the
+  // next call.
+  View<const float> residual() const { return scratch_.x; }
+
  private:
   struct Scratch {
     View<float> x;          // [T, D] the residual stream

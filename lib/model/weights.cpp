@@ -11,32 +11,27 @@ namespace {
 
 class Binder {
  public:
-  explicit Binder(const MicaFile& file) : file_(file) {}
+  Binder(FindWeight find, std::string_view name) : find_(std::move(find)), name_(name) {}
 
   // [rows, cols], which the file must have.
   Weight matrix(Role role, int layer, int64_t rows, int64_t cols) {
-    const TensorRecord* record = find(role, layer, rows, cols);
-    return {.dtype = record->dtype,
-            .rows = rows,
-            .cols = cols,
-            .data = file_.data(*record).data(),
-            .slab_stride = record->slab_stride};
+    return find(role, layer, rows, cols);
   }
 
   // Norms and biases, f32: [size].
   View<const float> vector(Role role, int layer, int64_t size, bool present = true) {
     if (!present) return {};
-    const TensorRecord* record = find(role, layer, 1, size);
-    if (record->dtype != kF32) {
-      fail(role, layer, fmt::format("expected f32, file has {}", dtype_name(record->dtype)));
+    const Weight weight = find(role, layer, 1, size);
+    if (weight.dtype != kF32) {
+      fail(role, layer, fmt::format("expected f32, file has {}", dtype_name(weight.dtype)));
     }
-    return {reinterpret_cast<const float*>(file_.data(*record).data()), size};
+    return {reinterpret_cast<const float*>(weight.data), size};
   }
 
   // Whether all layers have the biases of which `first` is one, or else none has.
   bool has(Presence presence, Role first) const {
     return presence == Presence::kAlways ||
-           (presence == Presence::kOptional && file_.find(first, 0) != nullptr);
+           (presence == Presence::kOptional && find_(first, 0).present());
   }
 
   // Projections of one input share its quantized form.
@@ -47,50 +42,54 @@ class Binder {
                      first.dtype.group, weight.dtype.group));
   }
 
-  void refuse_others(const Architecture& architecture) {
-    std::sort(bound_.begin(), bound_.end());
-    for (const TensorRecord& record : file_.tensors()) {
-      if (std::binary_search(bound_.begin(), bound_.end(), &record)) continue;
-      throw Error(
-          ErrorCode::kInvalidFile,
-          fmt::format("{}: tensor '{}': expected no such tensor in a model of "
-                      "architecture '{}' as its metadata describes it, file has [{}, {}]",
-                      file_.path(), record.name, architecture.name, record.rows, record.cols));
+  // Of the tensors found so far: refuses all others of `file`.
+  void refuse_others(const MicaFile& file, const Architecture& architecture) {
+    std::sort(found_.begin(), found_.end());
+    for (const TensorRecord& record : file.tensors()) {
+      if (record.expert == kNoExpert &&
+          std::binary_search(found_.begin(), found_.end(), std::pair(record.role, record.layer))) {
+        continue;
+      }
+      throw Error(ErrorCode::kInvalidFile,
+                  fmt::format("{}: tensor '{}': expected no such tensor in a model of "
+                              "architecture '{}' as its metadata describes it, file has [{}, {}]",
+                              name_, record.name, architecture.name, record.rows, record.cols));
     }
   }
 
  private:
-  const TensorRecord* find(Role role, int layer, int64_t rows, int64_t cols) {
-    const TensorRecord* record = file_.find(role, layer);
-    if (record == nullptr) {
+  Weight find(Role role, int layer, int64_t rows, int64_t cols) {
+    const Weight weight = find_(role, layer);
+    if (!weight.present()) {
       fail(role, layer, fmt::format("expected [{}, {}], file has none", rows, cols));
     }
-    if (record->rows != static_cast<uint64_t>(rows) ||
-        record->cols != static_cast<uint64_t>(cols)) {
+    if (weight.rows != rows || weight.cols != cols) {
       fail(role, layer,
-           fmt::format("expected [{}, {}], file has [{}, {}]", rows, cols, record->rows,
-                       record->cols));
+           fmt::format("expected [{}, {}], file has [{}, {}]", rows, cols, weight.rows,
+                       weight.cols));
     }
-    bound_.push_back(record);
-    return record;
+    found_.emplace_back(role, layer);
+    return weight;
   }
 
   [[noreturn]] void fail(Role role, int layer, const std::string& rest) const {
     throw Error(ErrorCode::kInvalidFile,
-                fmt::format("{}: tensor '{}': {}", file_.path(), tensor_name(role, layer), rest));
+                fmt::format("{}: tensor '{}': {}", name_, tensor_name(role, layer), rest));
   }
 
-  const MicaFile& file_;
-  std::vector<const TensorRecord*> bound_;
+  const FindWeight find_;
+  const std::string name_;
+  std::vector<std::pair<Role, int>> found_;
 };
 
 // Binds the tensors of one model; kNoLayer for those outside of layers.
 class ModelBinder {
  public:
-  ModelBinder(const MicaFile& file, const ModelConfig& config, const Architecture& architecture)
-      : binder_(file), config_(config), arch_(architecture) {}
+  ModelBinder(FindWeight find, std::string_view name, const ModelConfig& config,
+              const Architecture& architecture)
+      : binder_(std::move(find), name), config_(config), arch_(architecture) {}
 
-  ModelWeights bind() {
+  ModelWeights bind(const MicaFile& file) {
     const int64_t v = config_.vocabulary_size, d = config_.hidden_size;
     ModelWeights weights;
     weights.embedding = binder_.matrix(Role::kTokenEmbedding, kNoLayer, v, d);
@@ -98,12 +97,17 @@ class ModelBinder {
     weights.head =
         config_.tied_embeddings ? weights.embedding : binder_.matrix(Role::kHead, kNoLayer, v, d);
     for (int layer = 0; layer < config_.layers; ++layer) {
-      LayerWeights& w = weights.layers.emplace_back();
-      bind_attention(w, layer);
-      bind_feed_forward(w, layer);
+      weights.layers.push_back(bind_layer(layer));
     }
-    binder_.refuse_others(arch_);
+    binder_.refuse_others(file, arch_);
     return weights;
+  }
+
+  LayerWeights bind_layer(int layer) {
+    LayerWeights w;
+    bind_attention(w, layer);
+    bind_feed_forward(w, layer);
+    return w;
   }
 
  private:
@@ -169,7 +173,21 @@ class ModelBinder {
 
 ModelWeights bind_weights(const MicaFile& file, const ModelConfig& config,
                           const Architecture& architecture) {
-  return ModelBinder(file, config, architecture).bind();
+  const auto find = [&](Role role, int layer) {
+    const TensorRecord* record = file.find(role, layer);
+    if (record == nullptr) return Weight{};
+    return Weight{.dtype = record->dtype,
+                  .rows = static_cast<int64_t>(record->rows),
+                  .cols = static_cast<int64_t>(record->cols),
+                  .data = file.data(*record).data(),
+                  .slab_stride = record->slab_stride};
+  };
+  return ModelBinder(find, file.path(), config, architecture).bind(file);
+}
+
+LayerWeights bind_layer(const FindWeight& find, std::string_view name, const ModelConfig& config,
+                        const Architecture& architecture, int layer) {
+  return ModelBinder(find, name, config, architecture).bind_layer(layer);
 }
 
 bool ModelWeights::has_float_products() const {

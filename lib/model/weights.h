@@ -3,6 +3,8 @@
 // Everything points into the mapped file, which must outlive it; nothing is read when binding.
 #pragma once
 
+#include <functional>
+#include <string_view>
 #include <vector>
 
 #include "formats/reader.h"
@@ -50,5 +52,12 @@ struct ModelWeights {
 // architecture has no use for.
 ModelWeights bind_weights(const MicaFile& file, const ModelConfig& config,
                           const Architecture& architecture);
+
+// Where a layer's tensors are found if not in a file: a weight without data where there is none.
+using FindWeight = std::function<Weight(Role role, int layer)>;
+
+// One layer's weights with the same checks; `name` begins the sentences.
+LayerWeights bind_layer(const FindWeight& find, std::string_view name, const ModelConfig& config,
+                        const Architecture& architecture, int layer);
 
 }  // namespace mica

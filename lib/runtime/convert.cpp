@@ -2,8 +2,11 @@
 
 #include <filesystem>
 #include <fmt/core.h>
+#include <functional>
 #include <map>
+#include <optional>
 #include <sys/statvfs.h>
+#include <utility>
 
 #include "formats/importer.h"
 #include "formats/mica_layout.h"
@@ -13,14 +16,25 @@
 #include "lib/base/stopwatch.h"
 #include "lib/model/architecture.h"
 #include "lib/model/config.h"
+#include "lib/runtime/calibrate.h"
 #include "lib/runtime/convert_plan.h"
 #include "lib/runtime/convert_tensor.h"
 #include "lib/runtime/mica_source.h"
+#include "lib/runtime/target_bits.h"
 #include "lib/text/tokenizer_image.h"
 #include "quant/weight_type.h"
 
 namespace mica {
 namespace {
+
+Json describe(const CalibrationOptions& calibration, int64_t tokens) {
+  constexpr const char* kEfforts[] = {"search", "gptq", "full"};
+  return Json::object({{"text", calibration.text_name},
+                       {"text_xxh3_128", hash128(as_bytes(calibration.text)).hex()},
+                       {"tokens", tokens},
+                       {"effort", kEfforts[static_cast<int>(calibration.effort)]},
+                       {"awq", calibration.awq}});
+}
 
 Json metadata_of(const ImportedModel& model, const ConvertOptions& options, const Hash128& hash,
                  const ConvertReport& report) {
@@ -39,6 +53,10 @@ Json metadata_of(const ImportedModel& model, const ConvertOptions& options, cons
                                          {"quant", options.quant},
                                          {"substitutions", Json::array(report.substitutions)},
                                          {"notes", Json::array(report.notes)}});
+  if (options.calibration) {
+    metadata["conversion"]["calibration"] =
+        describe(*options.calibration, report.calibration_tokens);
+  }
   return metadata;
 }
 
@@ -59,6 +77,17 @@ void check_destination(const std::string& source, const std::string& output, uin
   }
   require_replaceable(output);
   check_free_space(output, bytes);
+}
+
+// Calibration that would change nothing is refused.
+void require_work(const ConvertPlan& plan, const std::string& name) {
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (is_calibrated(tensor)) return;
+  }
+  throw Error(ErrorCode::kUsage,
+              name +
+                  ": calibration: expected matrices to quantize, found that all are carried over "
+                  "as they are or written as floats; --quant with another type quantizes them");
 }
 
 // Adds to the report what a tensor became.
@@ -87,39 +116,71 @@ void copy_tensor(Bytes bytes, FunctionRef<void(Bytes)> write) {
 
 // Encodes and writes every tensor in the order of the file.
 void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter& writer,
-                   const Engine& engine, const Progress& progress, ConvertReport& report) {
+                   const Engine& engine, Calibration* calibration,
+                   const std::function<void(uint64_t bytes)>& add_progress, ConvertReport& report) {
   std::map<std::pair<Role, int>, const PlannedTensor*> by_place;
   for (const PlannedTensor& tensor : plan.tensors) {
     by_place[{tensor.spec.role, tensor.spec.layer}] = &tensor;
   }
-  uint64_t done = 0;
   for (const TensorSpec& spec : writer.specs()) {
     const PlannedTensor& planned = *by_place.at({spec.role, spec.layer});
     const SourceTensor& source = importer.model().tensors[planned.source];
+    report.tensors.push_back(describe(source, spec));
+    ConvertedTensor& converted = report.tensors.back();
     const auto write = [&](Bytes bytes) {
       writer.write(bytes);
-      done += bytes.size();
-      report_progress(progress, done, writer.planned_bytes() + importer.source_bytes());
+      add_progress(bytes.size());
     };
+    const CalibratedTensor* calibrated =
+        calibration ? calibration->find(spec.role, spec.layer) : nullptr;
     writer.begin_tensor();
+    if (calibrated) {
+      write(calibrated->bytes);
+      converted.relative_error = calibrated->relative_error;
+      if (spec.rows > 1) {
+        converted.nearest_error = calibrated->nearest_error;
+        converted.output_error = calibrated->output_error;
+      }
+      writer.end_tensor(static_cast<float>(converted.relative_error));
+      continue;
+    }
     if (planned.copied) {
       copy_tensor(importer.stored_bytes(planned.source), write);
+      converted.relative_error = source.relative_error;
       writer.end_tensor(source.relative_error);
-      report.tensors.push_back(describe(source, spec));
-      report.tensors.back().relative_error = source.relative_error;
       continue;
     }
     TensorEncoder encoder(importer, planned, engine);
     encoder.run(write);
-    writer.end_tensor(static_cast<float>(encoder.relative_error()));
-    report.tensors.push_back(describe(source, spec));
-    report.tensors.back().relative_error = encoder.relative_error();
+    converted.relative_error = encoder.relative_error();
+    writer.end_tensor(static_cast<float>(converted.relative_error));
     if (encoder.requantized() > 0) {
-      report.substitutions.push_back(fmt::format(
-          "{}: {} codes of {} re-quantized, since {} has no such value", report.tensors.back().name,
-          encoder.requantized(), source.source_type, report.tensors.back().dtype));
+      report.substitutions.push_back(
+          fmt::format("{}: {} codes of {} re-quantized, since {} has no such value", converted.name,
+                      encoder.requantized(), source.source_type, converted.dtype));
     }
   }
+}
+
+// What a target of bits chooses; nothing without one.
+ChosenTypes types_for_target(const Importer& importer, const ModelConfig& config,
+                             const ConvertOptions& options, Bytes tokenizer_image,
+                             const Engine& engine, const Progress& progress,
+                             ConvertReport& report) {
+  constexpr int64_t kTokens = 1024;
+  if (options.target_bits == 0) return {};
+  const bool has_text = options.calibration && !options.calibration->random_tokens;
+  const Tokenizer tokenizer = Tokenizer::open(tokenizer_image, importer.model().name);
+  const CalibrationWindows windows =
+      cut_calibration_text(tokenizer, config,
+                           has_text ? options.calibration->text : default_calibration_text(),
+                           has_text ? options.calibration->text_name : "default", kTokens)
+          .windows;
+  TargetChoice choice =
+      choose_for_target(importer, config, engine, options.target_bits, windows,
+                        [&] { report_progress(progress, 0, importer.source_bytes()); });
+  report.notes.insert(report.notes.end(), choice.notes.begin(), choice.notes.end());
+  return std::move(choice.types);
 }
 
 }  // namespace
@@ -157,15 +218,21 @@ ConvertReport convert_model(const std::string& source, const std::string& output
   const std::unique_ptr<Importer> importer = open_any_source(source, engine.log_sink());
   const ImportedModel& model = importer->model();
   // What cannot be run is refused before it is converted.
-  find_architecture(parse_model_config(model.config, model.name).architecture, model.name);
-  const ConvertPlan plan = plan_conversion(model, options);
-  ConvertReport report{.output = output, .substitutions = plan.substitutions, .notes = model.notes};
+  const ModelConfig config = parse_model_config(model.config, model.name);
+  find_architecture(config.architecture, model.name);
+  std::vector<std::byte> built;
+  if (model.tokenizer_image.empty()) {
+    built = build_tokenizer_image(model.tokenizer_json, model.name);
+  }
+  const Bytes tokenizer = built.empty() ? Bytes(model.tokenizer_image) : Bytes(built);
+  ConvertReport report{.output = output, .notes = model.notes};
+  const ChosenTypes chosen =
+      types_for_target(*importer, config, options, tokenizer, engine, progress, report);
+  const ConvertPlan plan = plan_conversion(model, options, chosen);
+  report.substitutions = plan.substitutions;
   std::vector<TensorSpec> specs;
   for (const PlannedTensor& tensor : plan.tensors) specs.push_back(tensor.spec);
-  std::vector<std::byte> built;
-  if (model.tokenizer_image.empty())
-    built = build_tokenizer_image(model.tokenizer_json, model.name);
-  MicaWriter writer(output, specs, built.empty() ? model.tokenizer_image : Bytes(built));
+  MicaWriter writer(output, specs, tokenizer);
   if (options.dry_run) {
     for (const PlannedTensor& tensor : plan.tensors) {
       report.tensors.push_back(describe(model.tensors[tensor.source], tensor.spec));
@@ -173,12 +240,34 @@ ConvertReport convert_model(const std::string& source, const std::string& output
     report.bytes = writer.planned_bytes();
   } else {
     check_destination(source, output, writer.planned_bytes());
-    write_tensors(*importer, plan, writer, engine, progress, report);
-    const Hash128 hash = importer->hash([&](uint64_t done, uint64_t total) {
-      report_progress(progress, writer.planned_bytes() + done, writer.planned_bytes() + total);
-      return true;
-    });
-    writer.finish(metadata_of(model, options, hash, report));
+    uint64_t written = 0;
+    const uint64_t total = writer.planned_bytes() + importer->source_bytes();
+    const auto add_progress = [&](uint64_t bytes) {
+      written += bytes;
+      report_progress(progress, written, total);
+    };
+    const auto hash_source = [&] {
+      uint64_t hashed = 0;
+      return importer->hash([&](uint64_t done, uint64_t) {
+        add_progress(done - std::exchange(hashed, done));
+        return true;
+      });
+    };
+    std::optional<Hash128> hash;
+    std::optional<Calibration> calibration;
+    if (options.calibration) {
+      require_work(plan, model.name);
+      hash = hash_source();
+      calibration.emplace(*importer, plan, config, engine, *options.calibration, output, *hash,
+                          tokenizer, [&] { add_progress(0); });
+      report.calibration_tokens = calibration->tokens();
+    }
+    write_tensors(*importer, plan, writer, engine, calibration ? &*calibration : nullptr,
+                  add_progress, report);
+    if (calibration) report.held_out = calibration->held_out_divergence();
+    if (!hash) hash = hash_source();
+    writer.finish(metadata_of(model, options, *hash, report));
+    if (calibration) calibration->finish();
     report.bytes = std::filesystem::file_size(output);
   }
   summarise(report);

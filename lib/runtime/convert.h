@@ -4,10 +4,12 @@
 // weight type and every ignored setting is in the report.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/base/log.h"
+#include "lib/runtime/calibration_options.h"
 #include "lib/runtime/engine.h"
 
 namespace mica {
@@ -19,6 +21,15 @@ struct ConvertOptions {
   std::string quant = "keep";
   // Embedding and head; empty: as the defaults have it (q8g32 for panel types).
   std::string embedding_quant;
+  // Lines "PATTERN TYPE": the type of tensors whose name is like the pattern (fnmatch), the last
+  // such line's; '#' begins a comment. Others get what the options above say.
+  std::string recipe;
+  std::string recipe_name;  // for sentences
+  // Bits a weight of the layers' matrices; types and groups are chosen by measured sensitivity
+  // among q4 and q8. 0: all as `quant` says.
+  double target_bits = 0;
+  // The layers' matrices are quantized with what their inputs are like over a text.
+  std::optional<CalibrationOptions> calibration;
   bool dry_run = false;  // plan and report only; nothing is written
 };
 
@@ -34,6 +45,9 @@ struct ConvertedTensor {
   double relative_error =
       0;  // ||w - w'|| / ||w|| against the source as floats; 0 when carried over; what a .mica file
           // says of bytes copied from it, NaN when that is nothing
+  // Calibrated: sqrt(tr(E H E^T) / tr(W H W^T)), the error of the product, when rounded to nearest
+  // and as written.
+  std::optional<double> nearest_error, output_error;
 };
 
 struct ConvertReport {
@@ -44,6 +58,8 @@ struct ConvertReport {
   std::vector<std::string> substitutions;
   std::vector<std::string> notes;
   std::vector<ConvertedTensor> tensors;
+  int64_t calibration_tokens = 0;
+  std::optional<HeldOutDivergence> held_out;  // calibrated, with text enough
   double seconds = 0;
 };
 
@@ -52,8 +68,8 @@ void summarise(ConvertReport& report);
 // Throws Error(kDoesNotFit) when the file system of `output` has fewer bytes left.
 void check_free_space(const std::string& output, uint64_t bytes);
 
-// Throws Error; Error(kInterrupted) when `progress` (bytes written, then bytes of the source
-// hashed) returns false. Holds the engine's lock a chunk at a time, and not while `progress` is
+// Throws Error; Error(kInterrupted) when `progress` (bytes written and bytes of the source hashed)
+// returns false. Holds the engine's lock a chunk at a time, and not while `progress` is
 // called.
 ConvertReport convert_model(const std::string& source, const std::string& output,
                             const ConvertOptions& options, const Engine& engine,

@@ -1,7 +1,10 @@
 #include "lib/runtime/convert_plan.h"
 
 #include <fmt/core.h>
+#include <fnmatch.h>
 #include <map>
+#include <optional>
+#include <sstream>
 
 #include "lib/base/error.h"
 #include "quant/weight_type.h"
@@ -43,6 +46,42 @@ DType fit_group(const DType& wanted, int64_t cols) {
   return kF16;
 }
 
+struct Rule {
+  std::string where;  // "recipe.txt:3"
+  std::string pattern;
+  DType dtype;
+  bool used = false;
+};
+
+std::vector<Rule> parse_recipe(const ConvertOptions& options) {
+  std::vector<Rule> rules;
+  std::istringstream lines(options.recipe);
+  std::string line;
+  for (int number = 1; std::getline(lines, line); ++number) {
+    std::istringstream words(line.substr(0, line.find('#')));
+    std::string pattern, type, more;
+    if (!(words >> pattern)) continue;
+    const std::string where = fmt::format("{}:{}", options.recipe_name, number);
+    if (!(words >> type) || words >> more) {
+      throw Error(ErrorCode::kUsage,
+                  fmt::format("{}: expected a pattern and a type, found '{}'", where, line));
+    }
+    rules.push_back({where, pattern, parse_dtype(type)});
+  }
+  return rules;
+}
+
+// What the recipe says of a tensor; nothing where it says nothing.
+std::optional<DType> find_rule(std::vector<Rule>& rules, const std::string& name) {
+  std::optional<DType> found;
+  for (Rule& rule : rules) {
+    if (fnmatch(rule.pattern.c_str(), name.c_str(), 0) != 0) continue;
+    rule.used = true;
+    found = rule.dtype;
+  }
+  return found;
+}
+
 DType wanted_dtype(const SourceTensor& tensor, const ConvertOptions& options) {
   if (is_head(tensor.role) && !options.embedding_quant.empty()) {
     return parse_dtype(options.embedding_quant);
@@ -61,7 +100,7 @@ DType wanted_dtype(const SourceTensor& tensor, const ConvertOptions& options) {
 }
 
 PlannedTensor plan_tensor(const SourceTensor& tensor, const ConvertOptions& options,
-                          Reasons& reasons) {
+                          std::optional<DType> chosen, std::vector<Rule>& rules, Reasons& reasons) {
   PlannedTensor planned;
   planned.spec = {.role = tensor.role,
                   .layer = tensor.layer,
@@ -72,9 +111,10 @@ PlannedTensor plan_tensor(const SourceTensor& tensor, const ConvertOptions& opti
     planned.copied = tensor.stored == kF32;
     return planned;
   }
-  const DType wanted = wanted_dtype(tensor, options);
-  const DType dtype = fit_group(wanted, tensor.cols);
   const std::string name = tensor_name(tensor.role, tensor.layer);
+  const std::optional<DType> rule = find_rule(rules, name);
+  const DType wanted = rule ? *rule : chosen ? *chosen : wanted_dtype(tensor, options);
+  const DType dtype = fit_group(wanted, tensor.cols);
   if (dtype != wanted) {
     reasons[fmt::format("{} instead of {}: group {} does not divide the row length {}",
                         dtype_name(dtype), dtype_name(wanted), wanted.group, tensor.cols)]
@@ -101,17 +141,56 @@ std::vector<std::string> sentences(const Reasons& reasons) {
   return result;
 }
 
+// Matrices with one input share its quantized form: a recipe must give them one group.
+void require_one_group(const ConvertPlan& plan, const std::string& recipe) {
+  std::map<std::pair<int, Role>, const PlannedTensor*> first;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    Role input = tensor.spec.role;
+    if (input == Role::kAttnK || input == Role::kAttnV) input = Role::kAttnQ;
+    if (input == Role::kFfnGate) input = Role::kFfnUp;
+    const PlannedTensor* other =
+        first.try_emplace({tensor.spec.layer, input}, &tensor).first->second;
+    if (other->spec.dtype.group == tensor.spec.dtype.group) continue;
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format(
+            "{}: expected one group for {} and {}, which have the same input, found {} and {}",
+            recipe, tensor_name(other->spec.role, other->spec.layer),
+            tensor_name(tensor.spec.role, tensor.spec.layer), dtype_name(other->spec.dtype),
+            dtype_name(tensor.spec.dtype)));
+  }
+}
+
 }  // namespace
 
-ConvertPlan plan_conversion(const ImportedModel& model, const ConvertOptions& options) {
+bool is_calibrated(const PlannedTensor& tensor) {
+  return tensor.spec.layer != kNoLayer && is_panel_type(tensor.spec.dtype) && !tensor.carried &&
+         !tensor.copied;
+}
+
+ConvertPlan plan_conversion(const ImportedModel& model, const ConvertOptions& options,
+                            const ChosenTypes& chosen) {
   if (options.quant != "keep") (void)parse_dtype(options.quant);  // refuse before any work
   if (!options.embedding_quant.empty()) (void)parse_dtype(options.embedding_quant);
   ConvertPlan plan;
   Reasons reasons;
+  std::vector<Rule> rules = parse_recipe(options);
   for (size_t i = 0; i < model.tensors.size(); ++i) {
-    plan.tensors.push_back(plan_tensor(model.tensors[i], options, reasons));
+    const SourceTensor& tensor = model.tensors[i];
+    const auto choice = chosen.find({tensor.role, tensor.layer});
+    const auto dtype = choice == chosen.end() ? std::nullopt : std::optional(choice->second);
+    plan.tensors.push_back(plan_tensor(tensor, options, dtype, rules, reasons));
     plan.tensors.back().source = i;
   }
+  for (const Rule& rule : rules) {
+    if (rule.used) continue;
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("{}: expected a pattern of a matrix's name ('mica inspect' lists them), "
+                    "none is like '{}'",
+                    rule.where, rule.pattern));
+  }
+  if (!rules.empty()) require_one_group(plan, options.recipe_name);
   plan.substitutions = sentences(reasons);
   return plan;
 }

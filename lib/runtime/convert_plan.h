@@ -1,7 +1,9 @@
 // Which weight type each tensor of a source gets, decided before any weight is read.
 #pragma once
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "formats/importer.h"
@@ -17,11 +19,18 @@ struct PlannedTensor {
   bool copied = false;   // bytes are those of the source
 };
 
+// Whether a tensor of a layer is quantized anew, so that calibration has a say.
+bool is_calibrated(const PlannedTensor& tensor);
+
 struct ConvertPlan {
   std::vector<PlannedTensor> tensors;      // in the source's order
   std::vector<std::string> substitutions;  // sentences for the report
 };
 
-ConvertPlan plan_conversion(const ImportedModel& model, const ConvertOptions& options);
+// Types given beforehand to tensors of layers.
+using ChosenTypes = std::map<std::pair<Role, int>, DType>;
+
+ConvertPlan plan_conversion(const ImportedModel& model, const ConvertOptions& options,
+                            const ChosenTypes& chosen = {});
 
 }  // namespace mica

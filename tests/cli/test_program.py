@@ -284,6 +284,55 @@ class Conversion(Case):
             done = mica("generate", output, "-p", "abc", "-n", 3, "--temp", 0)
             self.assertEqual(done.returncode, OK, (quant, done.stderr.decode()))
 
+    def test_a_calibrated_conversion_reports_what_it_gained(self):
+        text = self.path("text.txt")
+        with open(text, "w") as file:
+            file.write("The sea is calm and the boats are out. " * 40)
+        source = self.path("floats.gguf")
+        tiny_gguf.write(source, weight_type=gguf.GGMLQuantizationType.F32)
+        report = self.json("convert", source, self.path("c.mica"), "--calibrate", text,
+                           "--calibration-tokens", "512")
+        self.assertEqual(report["calibration_tokens"], 512)
+        errors = [t for t in report["tensors"] if t["output_error"] is not None]
+        self.assertEqual(len(errors), 14)
+        for tensor in errors:
+            self.assertLess(tensor["output_error"], tensor["nearest_error"])
+        self.assertGreater(report["held_out"]["positions"], 0)
+        self.assertGreater(report["held_out"]["mean_kl"], 0)
+        done = mica("convert", source, self.path("d.mica"), "--calibrate")
+        self.expect(done, OK, "calibrated", "held out")
+        inspected = self.json("inspect", self.path("d.mica"))
+        self.assertEqual(inspected["metadata"]["conversion"]["calibration"]["text"], "default")
+        self.expect(mica("convert", source, self.path("d.mica"), "--calibrate", self.path("none.txt")), RUNTIME,
+                    "none.txt")
+        self.expect(mica("convert", self.gguf, self.path("d.mica"), "--calibrate"), USAGE, "carried over")
+        self.expect(mica("convert", source, self.path("r.mica"), "--calibrate", "random"), OK, "calibrated")
+
+    def test_a_recipe_decides_and_is_checked(self):
+        recipe = self.path("recipe.txt")
+
+        def convert(text):
+            with open(recipe, "w") as file:
+                file.write(text)
+            return mica("convert", self.gguf, self.path("r.mica"), "--recipe", recipe, "--json")
+
+        done = convert("# all but one\nlayers.*.ffn.* q8g32\nlayers.1.ffn.down q4g32\n")
+        self.assertEqual(done.returncode, OK)
+        types = {t["name"]: t["dtype"] for t in json.loads(done.stdout)["tensors"]}
+        self.assertEqual(types["layers.0.ffn.down"], "q8g32")
+        self.assertEqual(types["layers.1.ffn.down"], "q4g32")
+        self.assertEqual(types["layers.0.attn.q"], "q4sg32")
+        self.expect(convert("layers.9.* q8g32"), USAGE, "recipe.txt:1", "layers.9")
+        self.expect(convert("layers.*.attn.q q3"), USAGE, "q3")
+        self.expect(convert("layers.0.attn.q"), USAGE, "recipe.txt:1", "pattern and a type")
+        self.expect(convert("layers.0.attn.q q4g64"), USAGE, "one group", "attn.k")
+
+    def test_a_target_of_bits_is_kept(self):
+        report = self.json("convert", self.gguf, self.path("t.mica"), "--target-bpw", "6")
+        self.assertLessEqual(report["bits_per_weight"]["body"], 6)
+        self.assertGreater(report["bits_per_weight"]["body"], 5)
+        self.expect(mica("convert", self.gguf, self.path("t.mica"), "--target-bpw", "3"), USAGE, "bits a weight")
+
     def test_all_gguf_types_are_read(self):
         kinds = gguf.GGMLQuantizationType
         for kind in (kinds.F32, kinds.F16, kinds.BF16, kinds.Q4_1, kinds.Q5_0, kinds.Q5_1, kinds.Q8_0):

@@ -1,0 +1,267 @@
+#include "lib/runtime/calibrate_layer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <fmt/core.h>
+#include <optional>
+#include <span>
+
+#include "lib/runtime/blas_math.h"
+#include "lib/runtime/layer_inputs.h"
+#include "quant/awq.h"
+#include "quant/check_weights.h"
+#include "quant/descent.h"
+#include "quant/gptq.h"
+
+namespace mica {
+namespace {
+
+constexpr Regularization kRegularization;
+constexpr int kSweeps = 2;
+
+// [T, K] as [K, T], rows times the roots of their shares.
+void transpose(View<const float> x, std::span<const float> shares, ThreadPool& pool,
+               std::vector<float>& out) {
+  constexpr int64_t kChannels = 16;
+  out.resize(static_cast<size_t>(x.size()));
+  pool.share(x.row_size(), kChannels, [&](int, Range channels) {
+    for (int64_t t = 0; t < x.rows(); ++t) {
+      const float* row = x.row(t);
+      const float factor = shares.empty() ? 1 : std::sqrt(shares[t]);
+      for (int64_t k = channels.begin; k < channels.end; ++k)
+        out[k * x.rows() + t] = factor * row[k];
+    }
+  });
+}
+
+// The moments of a layer's four inputs.
+std::vector<HessianSum> observe(const SourceLayer& source, int layer, CalibrationPass& pass,
+                                const Engine& engine, const MatrixMath& math,
+                                const std::function<void()>& between) {
+  const LayerWeights& w = source.weights();
+  std::vector<HessianSum> sums;
+  for (const Weight* weight : {&w.q, &w.attn_out, &w.up, &w.down}) sums.emplace_back(weight->cols);
+  std::vector<float> transposed;
+  const InputTap tap = [&](const Weight& first, View<const float> x,
+                           std::span<const float> shares) {
+    const size_t index = &first == &w.q ? 0 : &first == &w.attn_out ? 1 : &first == &w.up ? 2 : 3;
+    transpose(x, shares, engine.pool(), transposed);
+    engine.pool().share(sums[index].tiles(), 1, [&](int, Range tiles) {
+      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
+        sums[index].add_tile(tile, {transposed.data(), x.row_size(), x.rows()}, x.rows(), math);
+      }
+    });
+  };
+  pass.run(layer, w, tap, false, between);
+  return sums;
+}
+
+struct Errors {
+  double weight = 0, nearest = 0, end = 0;   // under the Hessian
+  double weight_square = 0, end_square = 0;  // plainly
+  Errors& operator+=(const Errors& other) {
+    weight += other.weight;
+    nearest += other.nearest;
+    end += other.end;
+    weight_square += other.weight_square;
+    end_square += other.end_square;
+    return *this;
+  }
+};
+
+// What all matrices with one input share.
+struct InputFacts {
+  std::vector<float> hessian;        // [K, K]
+  std::vector<float> diagonal;       // [K]
+  std::optional<Feedback> feedback;  // from GPTQ on
+  View<const float> matrix() const {
+    const auto size = static_cast<int64_t>(diagonal.size());
+    return {hessian.data(), size, size};
+  }
+};
+
+// Where the factors of an input's scaling are divided out: a norm before it, or rows of the matrix
+// whose output it is.
+struct Fold {
+  Role weight;
+  Role bias;
+};
+
+std::optional<Fold> fold_of(size_t input, SourceLayer& source) {
+  if (input == 0 && source.has(Role::kAttnNorm)) return Fold{Role::kAttnNorm, Role::kAttnNormBias};
+  if (input == 2 && source.has(Role::kFfnNorm)) return Fold{Role::kFfnNorm, Role::kFfnNormBias};
+  // Without a gate the activation stands between.
+  if (input == 3 && source.has(Role::kFfnGate)) return Fold{Role::kFfnUp, Role::kFfnUpBias};
+  return std::nullopt;
+}
+
+void divide_rows(View<float> matrix, const std::vector<float>& factors) {
+  const int64_t each = matrix.size() / std::ssize(factors);
+  for (int64_t i = 0; i < matrix.size(); ++i) matrix.data()[i] /= factors[i / each];
+}
+
+// Scales the input's matrices and what makes the input, exactly but for roundings of floats.
+void fold_in(const std::vector<float>& factors, std::span<const Role> roles, const Fold& fold,
+             SourceLayer& source) {
+  for (const Role role : roles) {
+    if (!source.has(role)) continue;
+    const View<float> matrix = source.matrix(role);
+    for (int64_t i = 0; i < matrix.size(); ++i)
+      matrix.data()[i] *= factors[i % std::ssize(factors)];
+  }
+  divide_rows(source.matrix(fold.weight), factors);
+  if (source.has(fold.bias)) divide_rows(source.matrix(fold.bias), factors);
+}
+
+// Searches factors for the matrices of an input and folds them in; the Hessian follows.
+void scale_input(size_t input, const LayerTask& task, View<float> hessian, SourceLayer& source,
+                 const MatrixMath& math) {
+  const std::optional<Fold> fold = fold_of(input, source);
+  if (!fold) return;
+  std::vector<View<const float>> matrices;
+  DType dtype;
+  for (const Role role : kLayerInputs[input]) {
+    const auto found = task.dtypes.find(role);
+    if (found == task.dtypes.end()) continue;
+    dtype = found->second;
+    matrices.push_back(source.matrix(role));
+  }
+  if (matrices.empty()) return;
+  const AwqScaling scaling = choose_awq_scaling({.matrices = matrices,
+                                                 .type = find_weight_type(dtype),
+                                                 .group = dtype.group,
+                                                 .hessian = hessian},
+                                                math);
+  if (scaling.exponent == 0) return;
+  fold_in(scaling.factors, kLayerInputs[input], *fold, source);
+  scale_hessian(hessian, scaling.factors);
+}
+
+InputFacts prepare(std::vector<float> hessian, int64_t size, CalibrationEffort effort,
+                   const MatrixMath& math) {
+  InputFacts facts{.hessian = std::move(hessian)};
+  if (effort != CalibrationEffort::kSearch) {
+    facts.feedback =
+        make_feedback({facts.hessian.data(), size, size}, kRegularization.damping, math);
+  }
+  for (int64_t i = 0; i < size; ++i) facts.diagonal.push_back(facts.hessian[i * size + i]);
+  return facts;
+}
+
+// Sum over the rows of w H w^T.
+double weight_error(View<const float> w, View<const float> hessian, const MatrixMath& math) {
+  std::vector<float> product(static_cast<size_t>(w.size()));
+  math.multiply({w.data(), w.rows(), w.row_size()}, {hessian.data(), w.row_size(), w.row_size()},
+                w.row_size(), product.data(), w.row_size());
+  double sum = 0;
+  for (int64_t i = 0; i < w.size(); ++i) sum += double{w.data()[i]} * double{product[i]};
+  return sum;
+}
+
+Errors quantize_rows(const RowsInWork& work, const InputFacts& facts, CalibrationEffort effort,
+                     const MatrixMath& math) {
+  const View<const float> h = facts.matrix();
+  Errors errors{.weight = weight_error(work.weights, h, math)};
+  code_plain(work);
+  errors.nearest = hessian_error(work, h, math);
+  code_nearest(work, facts.feedback ? facts.feedback->importance.data() : facts.diagonal.data());
+  if (facts.feedback) gptq(work, *facts.feedback, math);
+  errors.end = effort == CalibrationEffort::kFull ? descend(work, h, kSweeps, math).after
+                                                  : hessian_error(work, h, math);
+  return errors;
+}
+
+// Replaces the weights by what they became.
+void take_over(const CodedRows& coded, View<float> weights, Range rows, Errors& errors) {
+  std::vector<float> decoded(static_cast<size_t>(coded.cols));
+  for (int64_t row = rows.begin; row < rows.end; ++row) {
+    decode_row(coded, row, decoded.data());
+    float* w = weights.row(row);
+    for (int64_t k = 0; k < coded.cols; ++k) {
+      const double difference = double{w[k]} - double{decoded[k]};
+      errors.weight_square += double{w[k]} * double{w[k]};
+      errors.end_square += difference * difference;
+      w[k] = decoded[k];
+    }
+  }
+}
+
+CalibratedTensor quantize(Role role, View<float> weights, const DType& dtype,
+                          const InputFacts& facts, CalibrationEffort effort, const Engine& engine) {
+  const MatrixMath math = blas_math();
+  CodedRows coded =
+      make_coded_rows(*find_weight_type(dtype), dtype.group, weights.rows(), weights.row_size());
+  const int64_t pieces = (weights.rows() + kGptqRows - 1) / kGptqRows;
+  std::vector<Errors> errors(static_cast<size_t>(pieces));
+  {
+    const auto lock = engine.lock();
+    engine.pool().share(pieces, 1, [&](int, Range part) {
+      for (int64_t piece = part.begin; piece < part.end; ++piece) {
+        const Range rows{piece * kGptqRows, std::min(weights.rows(), (piece + 1) * kGptqRows)};
+        const RowsInWork work{
+            .weights = {weights.row(rows.begin), rows.end - rows.begin, weights.row_size()},
+            .coded = &coded,
+            .first = rows.begin};
+        errors[piece] = quantize_rows(work, facts, effort, math);
+        take_over(coded, weights, rows, errors[piece]);
+      }
+    });
+  }
+  Errors sum;
+  for (const Errors& piece : errors) sum += piece;
+  const auto ratio = [](double error, double whole) {
+    return whole > 0 ? std::sqrt(std::max(0.0, error) / whole) : 0;
+  };
+  return {.role = role,
+          .bytes = pack_rows(coded),
+          .nearest_error = ratio(sum.nearest, sum.weight),
+          .output_error = ratio(sum.end, sum.weight),
+          .relative_error = ratio(sum.end_square, sum.weight_square)};
+}
+
+}  // namespace
+
+std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTask& task,
+                                              CalibrationPass& pass, const Engine& engine,
+                                              const std::function<void()>& between) {
+  const MatrixMath math = blas_math();
+  std::vector<HessianSum> sums = observe(source, task.layer, pass, engine, math, between);
+  std::vector<std::vector<float>> hessians;
+  for (HessianSum& sum : sums) {
+    hessians.push_back(sum.mean(kRegularization, fmt::format("layers.{}", task.layer).c_str()));
+    sum = HessianSum(0);
+  }
+  // The last input first: its factors go to rows of matrices that have another input.
+  if (task.awq) {
+    for (size_t i = std::size(kLayerInputs); i-- > 0;) {
+      const int64_t size = static_cast<int64_t>(std::sqrt(hessians[i].size()));
+      scale_input(i, task, {hessians[i].data(), size, size}, source, math);
+    }
+  }
+  std::vector<CalibratedTensor> tensors;
+  for (size_t i = 0; i < std::size(kLayerInputs); ++i) {
+    std::optional<InputFacts> facts;
+    for (const Role role : kLayerInputs[i]) {
+      const auto dtype = task.dtypes.find(role);
+      if (dtype == task.dtypes.end()) continue;
+      const View<float> weights = source.matrix(role);
+      if (!facts) facts = prepare(std::move(hessians[i]), weights.row_size(), task.effort, math);
+      check_weights(weights, dtype->second, 0, tensor_name(role, task.layer));
+      between();
+      tensors.push_back(quantize(role, weights, dtype->second, *facts, task.effort, engine));
+    }
+  }
+  if (task.awq) {
+    for (const Role role : {Role::kAttnNorm, Role::kAttnNormBias, Role::kFfnNorm,
+                            Role::kFfnNormBias, Role::kFfnUpBias}) {
+      if (!source.has(role)) continue;
+      const View<float> values = source.matrix(role);
+      const Bytes bytes =
+          std::as_bytes(std::span(values.data(), static_cast<size_t>(values.size())));
+      tensors.push_back({.role = role, .bytes = {bytes.begin(), bytes.end()}});
+    }
+  }
+  return tensors;
+}
+
+}  // namespace mica

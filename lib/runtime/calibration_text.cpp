@@ -1,0 +1,87 @@
+#include "lib/runtime/calibration_text.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+#include <random>
+#include <span>
+
+#include "lib/base/error.h"
+
+// The text as it lies in the source tree, in read-only memory.
+__asm__(
+    ".pushsection .rodata\n"
+    "mica_calibration_begin:\n"
+    ".incbin \"" MICA_CALIBRATION_TEXT
+    "\"\n"
+    "mica_calibration_end:\n"
+    ".byte 0\n"
+    ".popsection\n");
+extern "C" const char mica_calibration_begin[], mica_calibration_end[];
+
+namespace mica {
+
+std::string_view default_calibration_text() {
+  return {mica_calibration_begin,
+          static_cast<size_t>(mica_calibration_end - mica_calibration_begin)};
+}
+
+namespace {
+
+constexpr int64_t kContext = 512, kMostHeldOut = 4;
+
+// Windows of `taken` tokens each behind the prefix.
+CalibrationText cut(std::span<const TokenId> tokens, std::span<const TokenId> prefix,
+                    int64_t context, int64_t most_tokens) {
+  const int64_t taken = context - std::ssize(prefix), available = std::ssize(tokens) / taken;
+  const int64_t wanted = std::max<int64_t>(1, most_tokens / context);
+  const int64_t held_out = std::min({kMostHeldOut, available / 5, (wanted + 3) / 4});
+  const int64_t count = std::min(available, wanted + held_out);
+  const int64_t part = held_out == 0 ? 0 : count / held_out;  // one of so many is held out
+  CalibrationText text{.windows = {.context = context}, .held_out = {.context = context}};
+  for (int64_t i = 0; i < count; ++i) {
+    const bool is_held_out = part > 0 && i % part == part / 2 && i / part < held_out;
+    std::vector<TokenId>& to = is_held_out ? text.held_out.tokens : text.windows.tokens;
+    const auto first = tokens.begin() + i * available / count * taken;
+    to.insert(to.end(), prefix.begin(), prefix.end());
+    to.insert(to.end(), first, first + taken);
+  }
+  return text;
+}
+
+}  // namespace
+
+CalibrationText cut_calibration_text(const Tokenizer& tokenizer, const ModelConfig& config,
+                                     std::string_view text, const std::string& name,
+                                     int64_t most_tokens) {
+  const int64_t context = std::min(kContext, config.context_length);
+  const std::vector<TokenId> tokens =
+      tokenizer.encode(text, {.match_added_tokens = false, .add_special_tokens = false});
+  for (const TokenId id : tokens) {
+    if (id >= 0 && id < config.vocabulary_size) continue;
+    throw Error(ErrorCode::kInvalidFile,
+                fmt::format("{}: calibration text: expected token ids below {}, found {}", name,
+                            config.vocabulary_size, id));
+  }
+  const std::span<const TokenId> prefix = tokenizer.prefix_tokens();
+  if (std::ssize(tokens) + std::ssize(prefix) < context || std::ssize(prefix) >= context) {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("{}: calibration text: expected at least {} tokens (one window), "
+                            "found {}",
+                            name, context, tokens.size()));
+  }
+  return cut(tokens, prefix, context, most_tokens);
+}
+
+CalibrationText draw_calibration_tokens(const Tokenizer& tokenizer, const ModelConfig& config,
+                                        int64_t most_tokens) {
+  const int64_t context = std::min(kContext, config.context_length);
+  std::vector<TokenId> tokens(
+      static_cast<size_t>(std::max(most_tokens, context) + kMostHeldOut * context));
+  std::mt19937 random(1);
+  for (TokenId& id : tokens) {
+    id = static_cast<TokenId>(random() % static_cast<uint64_t>(config.vocabulary_size));
+  }
+  return cut(tokens, tokenizer.prefix_tokens(), context, most_tokens);
+}
+
+}  // namespace mica

@@ -1,0 +1,63 @@
+#include "lib/runtime/tap_backend.h"
+
+#include <cmath>
+
+#include "lib/runtime/plain_norm.h"
+
+namespace mica {
+namespace {
+
+// What a matrix adds to the residual stream is seen by those behind it through a norm of the
+// stream. Relative to each row an error would count by 1 / rms^2, but the first token, whose rows
+// may be a hundred times the others, holds up the attention of them all: 1 / rms (quant/README.md).
+void divide_by_rms(View<const float> rows, std::vector<float>& shares) {
+  for (int64_t t = 0; t < rows.rows(); ++t) {
+    double sum = 0;
+    for (int64_t i = 0; i < rows.row_size(); ++i) sum += double{rows.row(t)[i]} * rows.row(t)[i];
+    const double rms = std::sqrt(sum / static_cast<double>(rows.row_size()));
+    shares[t] = rms > 0 ? static_cast<float>(shares[t] / rms) : 0;
+  }
+}
+
+}  // namespace
+
+void TapBackend::show(const Weight& first, View<const float> x, const Norm& norm) {
+  if (!norm.present()) return tap_(first, x, {});
+  normalized_.resize(static_cast<size_t>(x.size()));
+  for (int64_t row = 0; row < x.rows(); ++row) {
+    normalize_row(norm, x.row(row), x.row_size(), &normalized_[row * x.row_size()]);
+  }
+  tap_(first, {normalized_.data(), x.rows(), x.row_size()}, {});
+}
+
+void TapBackend::norm_linear(const NormLinearArgs& args) {
+  const Projection& first = args.projections.front();
+  if (args.norm.present() || args.projections.size() > 1) {
+    show(*first.weight, args.x, args.norm);
+    return inner_.norm_linear(args);
+  }
+  inner_.norm_linear(args);
+  product_ = {first.weight, args.x};
+}
+
+void TapBackend::gated_linear(const GatedLinearArgs& args) {
+  show(args.gate ? *args.gate : *args.up, args.x, args.norm);
+  inner_.gated_linear(args);
+}
+
+void TapBackend::linear_add(const LinearAddArgs& args) {
+  inner_.linear_add(args);
+  shares_.assign(static_cast<size_t>(args.x.rows()), 1.0f);
+  divide_by_rms(args.residual, shares_);
+  tap_(*args.weight, args.x, shares_);
+}
+
+void TapBackend::norm_add(const NormAddArgs& args) {
+  shares_.assign(static_cast<size_t>(args.x.rows()), 1.0f);
+  divide_by_rms(args.x, shares_);
+  inner_.norm_add(args);
+  divide_by_rms(args.residual, shares_);
+  tap_(*product_.weight, product_.x, shares_);
+}
+
+}  // namespace mica

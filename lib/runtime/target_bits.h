@@ -1,0 +1,25 @@
+// Weight types for a given number of bits a weight, by what rounding each part costs the model.
+#pragma once
+
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "lib/runtime/convert_plan.h"
+#include "lib/runtime/sensitivity.h"
+
+namespace mica {
+
+struct TargetChoice {
+  ChosenTypes types;
+  std::vector<std::string> notes;  // what became what, for the report
+};
+
+// Measures the sensitivity over `windows`. Throws Error(kUsage) for fewer bits than any
+// choice has.
+TargetChoice choose_for_target(const Importer& importer, const ModelConfig& config,
+                               const Engine& engine, double target_bits,
+                               const CalibrationWindows& windows,
+                               const std::function<void()>& between);
+
+}  // namespace mica
