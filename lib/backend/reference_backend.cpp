@@ -6,6 +6,7 @@
 #include <numbers>
 #include <vector>
 
+#include "lib/backend/plain_norm.h"
 #include "lib/backend/reference_product.h"
 #include "lib/base/error.h"
 #include "lib/base/half.h"
@@ -30,26 +31,12 @@ class HostBuffer final : public DeviceBuffer {
   std::vector<std::byte> storage_;
 };
 
-// The norm of one row, each value rounded once.
-void normalize_row(const float* x, int64_t size, const Norm& norm, float* out) {
-  double mean = 0, squares = 0;
-  if (norm.kind == NormKind::kLayer) {
-    for (int64_t d = 0; d < size; ++d) mean += double{x[d]} / static_cast<double>(size);
-  }
-  for (int64_t d = 0; d < size; ++d) squares += (x[d] - mean) * (x[d] - mean);
-  const double factor = 1 / std::sqrt(squares / static_cast<double>(size) + norm.epsilon);
-  for (int64_t d = 0; d < size; ++d) {
-    const double bias = norm.bias.empty() ? 0 : norm.bias.data()[d];
-    out[d] = static_cast<float>((x[d] - mean) * factor * norm.weight.data()[d] + bias);
-  }
-}
-
 // The rows' norm; the rows themselves where there is none.
 std::vector<float> normalize(View<const float> x, const Norm& norm) {
   std::vector<float> out(x.data(), x.data() + x.size());
   if (!norm.present()) return out;
   for (int64_t t = 0; t < x.rows(); ++t) {
-    normalize_row(x.row(t), x.row_size(), norm, &out[t * x.row_size()]);
+    normalize_row(norm, x.row(t), x.row_size(), &out[t * x.row_size()]);
   }
   return out;
 }
@@ -240,7 +227,7 @@ void ReferenceBackend::norm_add(const NormAddArgs& args) {
 void normalize_heads(float* x, int64_t size, const Norm& norm) {
   if (!norm.present()) return;
   const int64_t width = norm.weight.size();
-  for (int64_t i = 0; i < size; i += width) normalize_row(x + i, width, norm, x + i);
+  for (int64_t i = 0; i < size; i += width) normalize_row(norm, x + i, width, x + i);
 }
 
 void ReferenceBackend::rope_store_kv(const RopeStoreArgs& args) {

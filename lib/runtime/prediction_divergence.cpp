@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lib/backend/plain_norm.h"
 #include "lib/base/error.h"
 #include "lib/model/architecture.h"
 #include "lib/runtime/blas_math.h"
-#include "lib/runtime/plain_norm.h"
 
 namespace mica {
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "lib/runtime/plain_norm.h"
+#include "lib/backend/plain_norm.h"
 
 namespace mica {
 namespace {

@@ -1,4 +1,4 @@
-#include "lib/runtime/plain_norm.h"
+#include "lib/backend/plain_norm.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,5 @@
-// A norm of one row in double precision: for calibration, where the backend has no operation.
+// A norm of one row in double precision: the reference backend's, and calibration's, for which
+// backends have no operation.
 #pragma once
 
 #include "lib/backend/backend.h"
