@@ -50,9 +50,10 @@ std::vector<float> HessianSum::mean(const Regularization& how, const char* what)
   double trace = 0;
   for (int64_t i = 0; i < size_; ++i) trace += sums_[i * size_ + i] * scale;
   if (!std::isfinite(trace)) {
-    throw Error(ErrorCode::kRuntime, std::string(what) +
-                                         ": calibration: expected finite inputs, found others: the "
-                                         "weights before it may be damaged");
+    throw Error(ErrorCode::kInvalidFile,
+                std::string(what) +
+                    ": calibration: expected finite inputs, found others: the "
+                    "weights before it may be damaged");
   }
   const double added = how.damping * trace / static_cast<double>(size_);
   for (int64_t i = 0; i < size_; ++i) {

@@ -31,7 +31,7 @@ class HessianSum {
   int64_t samples() const { return samples_; }
 
   // The mean [size, size]. Inputs that were never anything but 0 get a diagonal of 1. Throws
-  // Error(kRuntime) beginning with `what` unless all of it is finite.
+  // Error(kInvalidFile) beginning with `what` unless all of it is finite.
   std::vector<float> mean(const Regularization& how, const char* what) const;
 
  private:

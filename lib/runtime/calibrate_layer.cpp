@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fmt/core.h>
 #include <optional>
 #include <span>
 
@@ -34,10 +33,10 @@ void transpose(View<const float> x, std::span<const float> shares, ThreadPool& p
   });
 }
 
-// The moments of a layer's four inputs.
-std::vector<HessianSum> observe(const SourceLayer& source, int layer, CalibrationPass& pass,
-                                const Engine& engine, const MatrixMath& math,
-                                const std::function<void()>& between) {
+// The Hessians of a layer's four inputs, [K, K] each.
+std::vector<std::vector<float>> observe(const SourceLayer& source, int layer, CalibrationPass& pass,
+                                        const Engine& engine, const MatrixMath& math,
+                                        const std::function<void()>& between) {
   const LayerWeights& w = source.weights();
   std::vector<HessianSum> sums;
   for (const Weight* weight : {&w.q, &w.attn_out, &w.up, &w.down}) sums.emplace_back(weight->cols);
@@ -53,7 +52,12 @@ std::vector<HessianSum> observe(const SourceLayer& source, int layer, Calibratio
     });
   };
   pass.run(layer, w, tap, false, between);
-  return sums;
+  std::vector<std::vector<float>> hessians;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    hessians.push_back(sums[i].mean(kRegularization, source.name(kLayerInputs[i].front()).c_str()));
+    sums[i] = HessianSum(0);  // one after the other: they may be large
+  }
+  return hessians;
 }
 
 struct Errors {
@@ -113,20 +117,30 @@ void fold_in(const std::vector<float>& factors, std::span<const Role> roles, con
   if (source.has(fold.bias)) divide_rows(source.matrix(fold.bias), factors);
 }
 
+// Whether all that scaling an input changes is written by calibration: what is carried over or
+// stays in floats is written from the source as it was.
+bool can_fold(const Fold& fold, std::span<const Role> roles, const LayerTask& task,
+              const SourceLayer& source) {
+  const auto is_written = [&](Role role) {
+    return !source.has(role) || task.dtypes.contains(role);
+  };
+  const bool is_matrix = fold.weight == Role::kFfnUp;
+  return std::all_of(roles.begin(), roles.end(), is_written) &&
+         (!is_matrix || is_written(fold.weight));
+}
+
 // Searches factors for the matrices of an input and folds them in; the Hessian follows.
 void scale_input(size_t input, const LayerTask& task, View<float> hessian, SourceLayer& source,
                  const MatrixMath& math) {
   const std::optional<Fold> fold = fold_of(input, source);
-  if (!fold) return;
+  if (!fold || !can_fold(*fold, kLayerInputs[input], task, source)) return;
   std::vector<View<const float>> matrices;
   DType dtype;
   for (const Role role : kLayerInputs[input]) {
-    const auto found = task.dtypes.find(role);
-    if (found == task.dtypes.end()) continue;
-    dtype = found->second;
+    if (!source.has(role)) continue;
+    dtype = task.dtypes.at(role);
     matrices.push_back(source.matrix(role));
   }
-  if (matrices.empty()) return;
   const AwqScaling scaling = choose_awq_scaling({.matrices = matrices,
                                                  .type = find_weight_type(dtype),
                                                  .group = dtype.group,
@@ -219,24 +233,41 @@ CalibratedTensor quantize(Role role, View<float> weights, const DType& dtype,
           .relative_error = ratio(sum.end_square, sum.weight_square)};
 }
 
+// That the types can hold the matrices.
+void check_matrices(const LayerTask& task, SourceLayer& source) {
+  for (const auto& [role, dtype] : task.dtypes) {
+    check_weights(source.matrix(role), dtype, 0, source.name(role));
+  }
+}
+
+// Adds the vectors that may have taken in factors.
+void append_folded(SourceLayer& source, std::vector<CalibratedTensor>& tensors) {
+  for (const Role role : {Role::kAttnNorm, Role::kAttnNormBias, Role::kFfnNorm, Role::kFfnNormBias,
+                          Role::kFfnUpBias}) {
+    if (!source.has(role)) continue;
+    const View<float> values = source.matrix(role);
+    const Bytes bytes = std::as_bytes(std::span(values.data(), static_cast<size_t>(values.size())));
+    tensors.push_back({.role = role, .bytes = {bytes.begin(), bytes.end()}});
+  }
+}
+
 }  // namespace
 
 std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTask& task,
                                               CalibrationPass& pass, const Engine& engine,
                                               const std::function<void()>& between) {
   const MatrixMath math = blas_math();
-  std::vector<HessianSum> sums = observe(source, task.layer, pass, engine, math, between);
-  std::vector<std::vector<float>> hessians;
-  for (HessianSum& sum : sums) {
-    hessians.push_back(sum.mean(kRegularization, fmt::format("layers.{}", task.layer).c_str()));
-    sum = HessianSum(0);
-  }
-  // The last input first: its factors go to rows of matrices that have another input.
+  check_matrices(task, source);
+  std::vector<std::vector<float>> hessians =
+      observe(source, task.layer, pass, engine, math, between);
   if (task.awq) {
+    // The last input first: its factors go to rows of matrices that have another input.
     for (size_t i = std::size(kLayerInputs); i-- > 0;) {
+      between();
       const int64_t size = static_cast<int64_t>(std::sqrt(hessians[i].size()));
       scale_input(i, task, {hessians[i].data(), size, size}, source, math);
     }
+    check_matrices(task, source);
   }
   std::vector<CalibratedTensor> tensors;
   for (size_t i = 0; i < std::size(kLayerInputs); ++i) {
@@ -246,21 +277,11 @@ std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTa
       if (dtype == task.dtypes.end()) continue;
       const View<float> weights = source.matrix(role);
       if (!facts) facts = prepare(std::move(hessians[i]), weights.row_size(), task.effort, math);
-      check_weights(weights, dtype->second, 0, tensor_name(role, task.layer));
       between();
       tensors.push_back(quantize(role, weights, dtype->second, *facts, task.effort, engine));
     }
   }
-  if (task.awq) {
-    for (const Role role : {Role::kAttnNorm, Role::kAttnNormBias, Role::kFfnNorm,
-                            Role::kFfnNormBias, Role::kFfnUpBias}) {
-      if (!source.has(role)) continue;
-      const View<float> values = source.matrix(role);
-      const Bytes bytes =
-          std::as_bytes(std::span(values.data(), static_cast<size_t>(values.size())));
-      tensors.push_back({.role = role, .bytes = {bytes.begin(), bytes.end()}});
-    }
-  }
+  if (task.awq) append_folded(source, tensors);
   return tensors;
 }
 

@@ -13,11 +13,11 @@ SourceLayer::SourceLayer(const Importer& importer, const ModelConfig& config, in
     const SourceTensor& source = model.tensors[i];
     if (source.layer != layer) continue;
     Tensor& tensor = tensors_[source.role];
-    tensor = {std::vector<float>(static_cast<size_t>(source.rows * source.cols)), source.rows,
+    tensor = {fmt::format("{}: tensor '{}'", model.name, source.source_name),
+              std::vector<float>(static_cast<size_t>(source.rows * source.cols)), source.rows,
               source.cols};
     importer.read_floats(i, 0, source.rows, tensor.values.data());
-    check_weights({tensor.values.data(), source.rows, source.cols}, kF32, 0,
-                  fmt::format("{}: tensor '{}'", model.name, source.source_name));
+    check_weights({tensor.values.data(), source.rows, source.cols}, kF32, 0, tensor.name);
   }
   const auto find = [&](Role role, int) {
     const auto found = tensors_.find(role);
