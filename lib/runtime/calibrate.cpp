@@ -12,13 +12,13 @@ namespace mica {
 namespace {
 
 // Tells conversions apart: what is quantized to what, with which text and how.
-Hash128 key_of(const ConvertPlan& plan, const CalibrationOptions& options,
-               const Hash128& source_hash) {
+Hash128 key_of(const CalibrationJob& job) {
+  const CalibrationOptions& options = job.options;
   std::string key =
-      fmt::format("mica {} {} {} {} {} {} {}\n", MICA_VERSION, source_hash.hex(),
+      fmt::format("mica {} {} {} {} {} {} {}\n", MICA_VERSION, job.source_hash.hex(),
                   hash128(as_bytes(options.text)).hex(), options.tokens,
                   static_cast<int>(options.effort), options.awq, options.random_tokens);
-  for (const PlannedTensor& tensor : plan.tensors) {
+  for (const PlannedTensor& tensor : job.plan.tensors) {
     key += fmt::format("{} {} {}\n", tensor_name(tensor.spec.role, tensor.spec.layer),
                        dtype_name(tensor.spec.dtype), tensor.carried || tensor.copied);
   }
@@ -73,33 +73,33 @@ void take_over(const std::vector<CalibratedTensor>& tensors, const LayerTask& ta
 
 }  // namespace
 
-Calibration::Calibration(const Importer& importer, const ConvertPlan& plan,
-                         const ModelConfig& config, const Engine& engine,
-                         const CalibrationOptions& options, const std::string& output,
-                         const Hash128& source_hash, Bytes tokenizer_image,
-                         std::function<void()> between)
-    : importer_(importer),
-      plan_(plan),
-      config_(config),
-      engine_(engine),
-      options_(options),
-      between_(std::move(between)),
-      store_(output + ".calibration", key_of(plan, options, source_hash), options.resume) {
-  const Tokenizer tokenizer = Tokenizer::open(tokenizer_image, importer.model().name);
-  const CalibrationText text = options.random_tokens
-                                   ? draw_calibration_tokens(tokenizer, config, options.tokens)
-                                   : cut_calibration_text(tokenizer, config, options.text,
-                                                          options.text_name, options.tokens);
-  tokens_ = std::ssize(text.windows.tokens);
-  pass_.emplace(importer, config, engine, text.windows);
-  if (text.held_out.tokens.empty()) return;
-  held_out_.emplace(importer, config, engine, text.held_out);
+CalibrationText make_calibration_text(const Tokenizer& tokenizer, const ModelConfig& config,
+                                      const CalibrationOptions& options) {
+  if (options.random_tokens) return draw_calibration_tokens(tokenizer, config, options.tokens);
+  return cut_calibration_text(tokenizer, config, options.text, options.text_name, options.tokens);
+}
+
+Calibration::Calibration(CalibrationJob job, std::function<void(double)> report)
+    : job_(std::move(job)),
+      report_(std::move(report)),
+      store_(job_.output + ".calibration", key_of(job_), job_.options.resume),
+      pass_(job_.importer, job_.config, job_.engine, job_.text.windows) {
+  if (job_.text.held_out.tokens.empty()) return;
+  held_out_.emplace(job_.importer, job_.config, job_.engine, job_.text.held_out);
   held_out_source_.emplace(*held_out_);
 }
 
 const CalibratedTensor* Calibration::find(Role role, int layer) {
   if (layer == kNoLayer) return nullptr;
-  while (layer_ < layer) next_layer();
+  try {
+    while (layer_ < layer) next_layer();
+  } catch (const Error& error) {
+    // A source that cannot be calibrated will not be resumed.
+    if (error.code() == ErrorCode::kInvalidFile) store_.remove();
+    if (error.code() != ErrorCode::kInterrupted || !store_.has_layers()) throw;
+    throw Error(error.code(), fmt::format("{}; {} keeps the finished layers, for resume",
+                                          error.message(), store_.path()));
+  }
   for (const CalibratedTensor& tensor : tensors_) {
     if (tensor.role == role) return &tensor;
   }
@@ -108,32 +108,43 @@ const CalibratedTensor* Calibration::find(Role role, int layer) {
 
 void Calibration::next_layer() {
   ++layer_;
-  SourceLayer source(importer_, config_, layer_);
+  SourceLayer source(job_.importer, job_.config, layer_);
   const LayerTask task = task_of(layer_);
-  if (held_out_source_) held_out_source_->run(layer_, source.weights(), {}, true, between_);
+  const auto between = [this] { report_step(); };
+  steps_ = 0;
+  expected_steps_ =
+      2 * pass_.steps() + 2 * (held_out_ ? held_out_->steps() : 0) + std::ssize(task.dtypes);
+  if (held_out_source_) held_out_source_->run(layer_, source.weights(), {}, true, between);
   tensors_ = store_.read_next();
   if (!tensors_.empty() && fits(tensors_, task, source)) {
     take_over(tensors_, task, source);
   } else {
-    tensors_ = calibrate_layer(source, task, *pass_, engine_, between_);
+    tensors_ = calibrate_layer(source, task, pass_, job_.engine, between);
     store_.append(tensors_);
   }
-  if (held_out_) held_out_->run(layer_, source.weights(), {}, true, between_);
-  const bool is_last = layer_ + 1 == config_.layers;
-  if (!is_last) pass_->run(layer_, source.weights(), {}, true, between_);
+  if (held_out_) held_out_->run(layer_, source.weights(), {}, true, between);
+  const bool is_last = layer_ + 1 == job_.config.layers;
+  if (!is_last) pass_.run(layer_, source.weights(), {}, true, between);
+}
+
+void Calibration::report_step() {
+  ++steps_;
+  const double share = static_cast<double>(steps_) / static_cast<double>(expected_steps_);
+  report_((layer_ + std::min(share, 1.0)) / static_cast<double>(job_.config.layers));
 }
 
 std::optional<HeldOutDivergence> Calibration::held_out_divergence() {
   if (!held_out_) return std::nullopt;
-  PredictionDivergence divergence(importer_, config_, 1);
+  PredictionDivergence divergence(job_.importer, job_.config, 1);
   divergence.add_model(*held_out_source_);
   divergence.add_model(*held_out_);
-  return HeldOutDivergence{divergence.run(engine_, between_).front(), divergence.scored()};
+  const auto between = [this] { report_(1); };
+  return HeldOutDivergence{divergence.run(job_.engine, between).front(), divergence.scored()};
 }
 
 LayerTask Calibration::task_of(int layer) const {
-  LayerTask task{.layer = layer, .effort = options_.effort, .awq = options_.awq};
-  for (const PlannedTensor& tensor : plan_.tensors) {
+  LayerTask task{.layer = layer, .effort = job_.options.effort, .awq = job_.options.awq};
+  for (const PlannedTensor& tensor : job_.plan.tensors) {
     if (tensor.spec.layer != layer || !is_calibrated(tensor)) continue;
     task.dtypes[tensor.spec.role] = tensor.spec.dtype;
   }

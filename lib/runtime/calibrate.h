@@ -5,9 +5,10 @@
 // stopped and give the same bytes. Holds one layer of the source as floats.
 #pragma once
 
-#include <memory>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lib/runtime/calibrate_layer.h"
 #include "lib/runtime/calibration_options.h"
@@ -16,17 +17,30 @@
 
 namespace mica {
 
+// All that is referred to outlives the calibration.
+struct CalibrationJob {
+  const Importer& importer;
+  const ModelConfig& config;
+  const Engine& engine;
+  const ConvertPlan& plan;
+  const CalibrationOptions& options;
+  const CalibrationText& text;
+  std::string output;
+  Hash128 source_hash;  // tells whether a side file belongs to this conversion
+};
+
+// The windows that the options speak of.
+CalibrationText make_calibration_text(const Tokenizer& tokenizer, const ModelConfig& config,
+                                      const CalibrationOptions& options);
+
 class Calibration {
  public:
-  // `source_hash` tells whether a side file beside `output` belongs to this conversion. `between`
-  // is called from time to time and may throw. All outlive the calibration.
-  Calibration(const Importer& importer, const ConvertPlan& plan, const ModelConfig& config,
-              const Engine& engine, const CalibrationOptions& options, const std::string& output,
-              const Hash128& source_hash, Bytes tokenizer_image, std::function<void()> between);
+  // `report` is told the share of the layers that is done, many times a layer, and may throw.
+  // Throws Error(kUsage) for a side file that is not to be resumed or replaced.
+  Calibration(CalibrationJob job, std::function<void(double share)> report);
 
   // Layers come in ascending order. Null for a tensor that is converted without calibration.
   const CalibratedTensor* find(Role role, int layer);
-  int64_t tokens() const { return tokens_; }
   // Of the layers' predictions as written from those of the source, over the windows that were held
   // out; embedding and head as in the source. Once all layers were found; nothing for a text that
   // leaves none.
@@ -37,19 +51,16 @@ class Calibration {
  private:
   void next_layer();
   LayerTask task_of(int layer) const;
+  void report_step();
 
-  const Importer& importer_;
-  const ConvertPlan& plan_;
-  const ModelConfig& config_;
-  const Engine& engine_;
-  const CalibrationOptions& options_;
-  const std::function<void()> between_;
+  const CalibrationJob job_;
+  const std::function<void(double)> report_;
   CalibrationStore store_;
-  std::optional<CalibrationPass> pass_;
+  CalibrationPass pass_;
   std::optional<CalibrationPass> held_out_, held_out_source_;  // as written, as in the source
-  int64_t tokens_ = 0;
   int layer_ = -1;
-  std::vector<CalibratedTensor> tensors_;  // of layer_
+  int64_t steps_ = 0, expected_steps_ = 0;  // of layer_: done, and about how many there are
+  std::vector<CalibratedTensor> tensors_;   // of layer_
 };
 
 }  // namespace mica

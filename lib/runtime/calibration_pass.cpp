@@ -56,10 +56,18 @@ CalibrationPass::CalibrationPass(const Importer& importer, const ModelConfig& co
   }
 }
 
+int64_t CalibrationPass::together() const {
+  return std::max<int64_t>(1, kStepTokens / context_);
+}
+
+int64_t CalibrationPass::steps() const {
+  return (tokens_ / context_ + together() - 1) / together();
+}
+
 void CalibrationPass::run(int index, const LayerWeights& weights, const InputTap& tap, bool advance,
                           const std::function<void()>& between) {
   const int64_t size = config_.hidden_size;
-  const int64_t together = std::max<int64_t>(1, kStepTokens / context_);
+  const int64_t together = this->together();
   const ModelConfig one = alone(config_, index);
   // Steps take their rows from the stream as from an embedding.
   ModelWeights model{.embedding = {.dtype = kF32,

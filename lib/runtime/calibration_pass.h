@@ -32,8 +32,13 @@ class CalibrationPass {
     return {stream_.data(), tokens_, std::ssize(stream_) / tokens_};
   }
   int64_t context() const { return context_; }
+  // How often run() calls `between`.
+  int64_t steps() const;
 
  private:
+  // Windows of a step.
+  int64_t together() const;
+
   const ModelConfig& config_;
   const Engine& engine_;
   int64_t context_;

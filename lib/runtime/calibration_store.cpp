@@ -47,19 +47,35 @@ std::vector<CalibratedTensor> decode(const std::string& payload, const std::stri
   return tensors;
 }
 
+// As much of the file's header as there is; nothing where there is no file.
+std::string read_header(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string header(kHeaderBytes, '\0');
+  file.read(header.data(), kHeaderBytes);
+  header.resize(static_cast<size_t>(file.gcount()));
+  return header;
+}
+
 }  // namespace
 
 CalibrationStore::CalibrationStore(std::string path, const Hash128& key, bool resume)
     : path_(std::move(path)), key_(key) {
-  if (!resume) return;
-  reader_.open(path_, std::ios::binary);
-  char header[kHeaderBytes];
-  if (!reader_.read(header, sizeof header) ||
-      std::memcmp(header, kMagic.data(), kMagic.size()) != 0 ||
-      std::memcmp(header + kMagic.size(), key_.bytes.data(), key_.bytes.size()) != 0) {
-    reader_.close();
-    return;
+  const std::string found = read_header(path_);
+  if (kMagic.substr(0, found.size()) != found.substr(0, kMagic.size())) {
+    throw Error(ErrorCode::kUsage,
+                path_ +
+                    ": expected finished layers of a calibration or no such file, found other "
+                    "bytes");
   }
+  if (!resume || found.size() < kHeaderBytes) return;
+  if (found.substr(kMagic.size()) != as_text(std::as_bytes(std::span(key_.bytes)))) {
+    throw Error(ErrorCode::kUsage,
+                path_ +
+                    ": expected layers of the same source, text, types and options to resume, "
+                    "found those of another conversion; without resume they are replaced");
+  }
+  reader_.open(path_, std::ios::binary);
+  reader_.seekg(kHeaderBytes);
   valid_bytes_ = kHeaderBytes;
 }
 
@@ -86,30 +102,43 @@ std::vector<CalibratedTensor> CalibrationStore::read_next() {
 
 void CalibrationStore::append(const std::vector<CalibratedTensor>& tensors) {
   reader_.close();
-  if (!writer_.is_open()) {
-    std::error_code ignored;
-    if (valid_bytes_ > 0) std::filesystem::resize_file(path_, valid_bytes_, ignored);
-    writer_.open(path_, valid_bytes_ > 0 ? std::ios::binary | std::ios::app : std::ios::binary);
-    if (valid_bytes_ == 0) {
-      std::string header(kMagic);
-      header.append(as_text(std::as_bytes(std::span(key_.bytes))));
-      write(header);
-    }
-  }
+  if (!writer_.is_open()) open_writer();
   const std::string payload = encode(tensors);
   std::string head;
   put(head, uint64_t{payload.size()});
   put(head, hash128(as_bytes(payload)).bytes);
   write(head);
   write(payload);
+  valid_bytes_ += head.size() + payload.size();
+}
+
+bool CalibrationStore::has_layers() const {
+  return valid_bytes_ > kHeaderBytes;
+}
+
+void CalibrationStore::open_writer() {
+  if (valid_bytes_ > 0) {
+    std::error_code error;
+    std::filesystem::resize_file(path_, valid_bytes_, error);
+    if (error) fail(error.message());
+    writer_.open(path_, std::ios::binary | std::ios::app);
+    return;
+  }
+  writer_.open(path_, std::ios::binary);
+  std::string header(kMagic);
+  header.append(as_text(std::as_bytes(std::span(key_.bytes))));
+  write(header);
+  valid_bytes_ = kHeaderBytes;
 }
 
 void CalibrationStore::write(const std::string& bytes) {
   writer_.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   writer_.flush();
-  if (writer_) return;
-  throw Error(ErrorCode::kRuntime,
-              path_ + ": cannot write the finished layers: " + std::strerror(errno));
+  if (!writer_) fail(std::strerror(errno));
+}
+
+void CalibrationStore::fail(const std::string& reason) const {
+  throw Error(ErrorCode::kRuntime, path_ + ": cannot write the finished layers: " + reason);
 }
 
 void CalibrationStore::remove() {

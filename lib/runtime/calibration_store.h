@@ -15,8 +15,9 @@ namespace mica {
 
 class CalibrationStore {
  public:
-  // With `resume`, the layers of a file with the same key are read again; any other file of this
-  // name is replaced.
+  // With `resume`, the layers of a file with the same key are read again, and Error(kUsage) is
+  // thrown for those with another one; without, they are replaced. A file that is something else is
+  // never touched: Error(kUsage).
   CalibrationStore(std::string path, const Hash128& key, bool resume);
 
   // The next layer that the file has, or none.
@@ -24,14 +25,18 @@ class CalibrationStore {
   // Behind the layers that were read.
   void append(const std::vector<CalibratedTensor>& tensors);
   void remove();
+  bool has_layers() const;  // that were read or appended
+  const std::string& path() const { return path_; }
 
  private:
+  void open_writer();
   void write(const std::string& record);
+  [[noreturn]] void fail(const std::string& reason) const;
 
   std::string path_;
   Hash128 key_;
   std::ifstream reader_;
-  uint64_t valid_bytes_ = 0;  // that were read or written
+  uint64_t valid_bytes_ = 0;  // of the header and the layers that were read or written
   std::ofstream writer_;      // open from the first append on
 };
 

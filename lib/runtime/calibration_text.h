@@ -25,12 +25,14 @@ struct CalibrationText {
 
 // Windows of 512 tokens (less where the model has less), at most `most_tokens` and at least one
 // besides those held out, spread evenly over the text; each begins with what the tokenizer puts in
-// front. Throws Error(kUsage) for a text of less than one window, naming it by `name`.
+// front. Throws Error(kUsage) for a text that is not UTF-8 or less than one window, naming it by
+// `name`.
 CalibrationText cut_calibration_text(const Tokenizer& tokenizer, const ModelConfig& config,
                                      std::string_view text, const std::string& name,
                                      int64_t most_tokens);
 
 // The same number of windows of tokens drawn from the whole vocabulary, always the same ones.
+// Throws Error(kUsage) for more than a text would ever give.
 CalibrationText draw_calibration_tokens(const Tokenizer& tokenizer, const ModelConfig& config,
                                         int64_t most_tokens);
 

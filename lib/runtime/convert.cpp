@@ -18,6 +18,7 @@
 #include "lib/model/config.h"
 #include "lib/runtime/calibrate.h"
 #include "lib/runtime/convert_plan.h"
+#include "lib/runtime/convert_progress.h"
 #include "lib/runtime/convert_tensor.h"
 #include "lib/runtime/mica_source.h"
 #include "lib/runtime/target_bits.h"
@@ -70,13 +71,22 @@ void require_replaceable(const std::string& output) {
                                      std::string(describe_foreign_bytes(file.bytes())));
 }
 
-void check_destination(const std::string& source, const std::string& output, uint64_t bytes) {
+void require_destination(const std::string& source, const std::string& output) {
   std::error_code ignored;
   if (std::filesystem::equivalent(source, output, ignored)) {
     throw Error(ErrorCode::kUsage, fmt::format("{}: the output is the source itself", output));
   }
   require_replaceable(output);
-  check_free_space(output, bytes);
+}
+
+// Of the layers that calibration keeps beside the output until it is done.
+uint64_t calibrated_bytes(const ConvertPlan& plan) {
+  uint64_t bytes = 0;
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (!is_calibrated(tensor)) continue;
+    bytes += tensor_bytes(tensor.spec.dtype, tensor.spec.rows, tensor.spec.cols, "plan");
+  }
+  return bytes;
 }
 
 // Calibration that would change nothing is refused.
@@ -102,11 +112,6 @@ ConvertedTensor describe(const SourceTensor& source, const TensorSpec& spec) {
           .bytes = tensor_bytes(spec.dtype, spec.rows, spec.cols, source.source_name)};
 }
 
-void report_progress(const Progress& progress, uint64_t done, uint64_t total) {
-  if (!progress || progress(done, total)) return;
-  throw Error(ErrorCode::kInterrupted, "conversion interrupted; nothing was changed");
-}
-
 void copy_tensor(Bytes bytes, FunctionRef<void(Bytes)> write) {
   constexpr size_t kPieceBytes = 1 << 24;
   for (; !bytes.empty(); bytes = bytes.subspan(std::min(bytes.size(), kPieceBytes))) {
@@ -114,71 +119,131 @@ void copy_tensor(Bytes bytes, FunctionRef<void(Bytes)> write) {
   }
 }
 
-// Encodes and writes every tensor in the order of the file.
-void write_tensors(const Importer& importer, const ConvertPlan& plan, MicaWriter& writer,
-                   const Engine& engine, Calibration* calibration,
-                   const std::function<void(uint64_t bytes)>& add_progress, ConvertReport& report) {
+// What the parts of a conversion work with.
+struct Conversion {
+  const Importer& importer;
+  const ModelConfig& config;
+  const ConvertOptions& options;
+  const Engine& engine;
+  Bytes tokenizer_image;
+  ConvertProgress& progress;
+};
+
+void write_tensor(const Conversion& job, const PlannedTensor& planned,
+                  const CalibratedTensor* calibrated, MicaWriter& writer, ConvertReport& report) {
+  const SourceTensor& source = job.importer.model().tensors[planned.source];
+  report.tensors.push_back(describe(source, planned.spec));
+  ConvertedTensor& converted = report.tensors.back();
+  const auto write = [&](Bytes bytes) {
+    writer.write(bytes);
+    job.progress.add(bytes.size());
+  };
+  writer.begin_tensor();
+  if (calibrated) {
+    write(calibrated->bytes);
+    converted.relative_error = calibrated->relative_error;
+    if (planned.spec.rows > 1) {
+      converted.nearest_error = calibrated->nearest_error;
+      converted.output_error = calibrated->output_error;
+    }
+    return writer.end_tensor(static_cast<float>(converted.relative_error));
+  }
+  if (planned.copied) {
+    copy_tensor(job.importer.stored_bytes(planned.source), write);
+    converted.relative_error = source.relative_error;
+    return writer.end_tensor(source.relative_error);
+  }
+  TensorEncoder encoder(job.importer, planned, job.engine);
+  encoder.run(write);
+  converted.relative_error = encoder.relative_error();
+  writer.end_tensor(static_cast<float>(converted.relative_error));
+  if (encoder.requantized() == 0) return;
+  report.substitutions.push_back(
+      fmt::format("{}: {} codes of {} re-quantized, since {} has no such value", converted.name,
+                  encoder.requantized(), source.source_type, converted.dtype));
+}
+
+// Writes every tensor in the order of the file.
+void write_tensors(const Conversion& job, const ConvertPlan& plan, Calibration* calibration,
+                   MicaWriter& writer, ConvertReport& report) {
   std::map<std::pair<Role, int>, const PlannedTensor*> by_place;
   for (const PlannedTensor& tensor : plan.tensors) {
     by_place[{tensor.spec.role, tensor.spec.layer}] = &tensor;
   }
   for (const TensorSpec& spec : writer.specs()) {
-    const PlannedTensor& planned = *by_place.at({spec.role, spec.layer});
-    const SourceTensor& source = importer.model().tensors[planned.source];
-    report.tensors.push_back(describe(source, spec));
-    ConvertedTensor& converted = report.tensors.back();
-    const auto write = [&](Bytes bytes) {
-      writer.write(bytes);
-      add_progress(bytes.size());
-    };
     const CalibratedTensor* calibrated =
         calibration ? calibration->find(spec.role, spec.layer) : nullptr;
-    writer.begin_tensor();
-    if (calibrated) {
-      write(calibrated->bytes);
-      converted.relative_error = calibrated->relative_error;
-      if (spec.rows > 1) {
-        converted.nearest_error = calibrated->nearest_error;
-        converted.output_error = calibrated->output_error;
-      }
-      writer.end_tensor(static_cast<float>(converted.relative_error));
-      continue;
-    }
-    if (planned.copied) {
-      copy_tensor(importer.stored_bytes(planned.source), write);
-      converted.relative_error = source.relative_error;
-      writer.end_tensor(source.relative_error);
-      continue;
-    }
-    TensorEncoder encoder(importer, planned, engine);
-    encoder.run(write);
-    converted.relative_error = encoder.relative_error();
-    writer.end_tensor(static_cast<float>(converted.relative_error));
-    if (encoder.requantized() > 0) {
-      report.substitutions.push_back(
-          fmt::format("{}: {} codes of {} re-quantized, since {} has no such value", converted.name,
-                      encoder.requantized(), source.source_type, converted.dtype));
-    }
+    write_tensor(job, *by_place.at({spec.role, spec.layer}), calibrated, writer, report);
   }
 }
 
+Hash128 hash_source(const Importer& importer, ConvertProgress& progress) {
+  uint64_t hashed = 0;
+  return importer.hash([&](uint64_t done, uint64_t) {
+    progress.add(done - std::exchange(hashed, done));
+    return true;
+  });
+}
+
+// The windows to calibrate with, if any. Refuses what calibration would have no say in.
+std::optional<CalibrationText> text_of(const Conversion& job, const ConvertPlan& plan) {
+  if (!job.options.calibration) return std::nullopt;
+  const std::string& name = job.importer.model().name;
+  require_work(plan, name);
+  return make_calibration_text(Tokenizer::open(job.tokenizer_image, name), job.config,
+                               *job.options.calibration);
+}
+
+void write_file(const Conversion& job, const ConvertPlan& plan,
+                const std::optional<CalibrationText>& text, MicaWriter& writer,
+                ConvertReport& report) {
+  const uint64_t source_bytes = job.importer.source_bytes();
+  job.progress.expect(writer.planned_bytes() + source_bytes);
+  std::optional<Hash128> hash;
+  std::optional<Calibration> calibration;
+  if (text) {
+    hash = hash_source(job.importer, job.progress);
+    calibration.emplace(CalibrationJob{.importer = job.importer,
+                                       .config = job.config,
+                                       .engine = job.engine,
+                                       .plan = plan,
+                                       .options = *job.options.calibration,
+                                       .text = *text,
+                                       .output = report.output,
+                                       .source_hash = *hash},
+                        job.progress.begin(kSlowWork * source_bytes));
+  }
+  write_tensors(job, plan, calibration ? &*calibration : nullptr, writer, report);
+  if (calibration) report.held_out = calibration->held_out_divergence();
+  if (!hash) hash = hash_source(job.importer, job.progress);
+  writer.finish(metadata_of(job.importer.model(), job.options, *hash, report));
+  if (calibration) calibration->finish();
+  report.bytes = std::filesystem::file_size(report.output);
+}
+
 // What a target of bits chooses; nothing without one.
-ChosenTypes types_for_target(const Importer& importer, const ModelConfig& config,
-                             const ConvertOptions& options, Bytes tokenizer_image,
-                             const Engine& engine, const Progress& progress,
-                             ConvertReport& report) {
+ChosenTypes types_for_target(const Conversion& job, ConvertReport& report) {
   constexpr int64_t kTokens = 1024;
+  const ConvertOptions& options = job.options;
   if (options.target_bits == 0) return {};
+  if (options.quant != "keep") {
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("quant: expected none beside a target of bits, which chooses the types, "
+                    "found '{}'",
+                    options.quant));
+  }
+  check_type_options(job.importer.model(), options);  // before the work
   const bool has_text = options.calibration && !options.calibration->random_tokens;
-  const Tokenizer tokenizer = Tokenizer::open(tokenizer_image, importer.model().name);
+  const Tokenizer tokenizer = Tokenizer::open(job.tokenizer_image, job.importer.model().name);
   const CalibrationWindows windows =
-      cut_calibration_text(tokenizer, config,
+      cut_calibration_text(tokenizer, job.config,
                            has_text ? options.calibration->text : default_calibration_text(),
                            has_text ? options.calibration->text_name : "default", kTokens)
           .windows;
   TargetChoice choice =
-      choose_for_target(importer, config, engine, options.target_bits, windows,
-                        [&] { report_progress(progress, 0, importer.source_bytes()); });
+      choose_for_target(job.importer, job.config, job.engine, options.target_bits, windows,
+                        job.progress.begin(kSlowWork * job.importer.source_bytes()));
   report.notes.insert(report.notes.end(), choice.notes.begin(), choice.notes.end());
   return std::move(choice.types);
 }
@@ -225,11 +290,14 @@ ConvertReport convert_model(const std::string& source, const std::string& output
     built = build_tokenizer_image(model.tokenizer_json, model.name);
   }
   const Bytes tokenizer = built.empty() ? Bytes(model.tokenizer_image) : Bytes(built);
+  if (!options.dry_run) require_destination(source, output);
+  ConvertProgress meter(progress);
+  const Conversion job{*importer, config, options, engine, tokenizer, meter};
   ConvertReport report{.output = output, .notes = model.notes};
-  const ChosenTypes chosen =
-      types_for_target(*importer, config, options, tokenizer, engine, progress, report);
-  const ConvertPlan plan = plan_conversion(model, options, chosen);
+  const ConvertPlan plan = plan_conversion(model, options, types_for_target(job, report));
   report.substitutions = plan.substitutions;
+  const std::optional<CalibrationText> text = text_of(job, plan);
+  if (text) report.calibration_tokens = std::ssize(text->windows.tokens);
   std::vector<TensorSpec> specs;
   for (const PlannedTensor& tensor : plan.tensors) specs.push_back(tensor.spec);
   MicaWriter writer(output, specs, tokenizer);
@@ -239,36 +307,8 @@ ConvertReport convert_model(const std::string& source, const std::string& output
     }
     report.bytes = writer.planned_bytes();
   } else {
-    check_destination(source, output, writer.planned_bytes());
-    uint64_t written = 0;
-    const uint64_t total = writer.planned_bytes() + importer->source_bytes();
-    const auto add_progress = [&](uint64_t bytes) {
-      written += bytes;
-      report_progress(progress, written, total);
-    };
-    const auto hash_source = [&] {
-      uint64_t hashed = 0;
-      return importer->hash([&](uint64_t done, uint64_t) {
-        add_progress(done - std::exchange(hashed, done));
-        return true;
-      });
-    };
-    std::optional<Hash128> hash;
-    std::optional<Calibration> calibration;
-    if (options.calibration) {
-      require_work(plan, model.name);
-      hash = hash_source();
-      calibration.emplace(*importer, plan, config, engine, *options.calibration, output, *hash,
-                          tokenizer, [&] { add_progress(0); });
-      report.calibration_tokens = calibration->tokens();
-    }
-    write_tensors(*importer, plan, writer, engine, calibration ? &*calibration : nullptr,
-                  add_progress, report);
-    if (calibration) report.held_out = calibration->held_out_divergence();
-    if (!hash) hash = hash_source();
-    writer.finish(metadata_of(model, options, *hash, report));
-    if (calibration) calibration->finish();
-    report.bytes = std::filesystem::file_size(output);
+    check_free_space(output, writer.planned_bytes() + (text ? calibrated_bytes(plan) : 0));
+    write_file(job, plan, text, writer, report);
   }
   summarise(report);
   report.seconds = stopwatch.seconds();

@@ -1,5 +1,6 @@
 #include "lib/runtime/convert_plan.h"
 
+#include <algorithm>
 #include <fmt/core.h>
 #include <fnmatch.h>
 #include <map>
@@ -50,7 +51,6 @@ struct Rule {
   std::string where;  // "recipe.txt:3"
   std::string pattern;
   DType dtype;
-  bool used = false;
 };
 
 std::vector<Rule> parse_recipe(const ConvertOptions& options) {
@@ -71,13 +71,15 @@ std::vector<Rule> parse_recipe(const ConvertOptions& options) {
   return rules;
 }
 
+bool is_like(const std::string& name, const Rule& rule) {
+  return fnmatch(rule.pattern.c_str(), name.c_str(), 0) == 0;
+}
+
 // What the recipe says of a tensor; nothing where it says nothing.
-std::optional<DType> find_rule(std::vector<Rule>& rules, const std::string& name) {
+std::optional<DType> find_rule(const std::vector<Rule>& rules, const std::string& name) {
   std::optional<DType> found;
-  for (Rule& rule : rules) {
-    if (fnmatch(rule.pattern.c_str(), name.c_str(), 0) != 0) continue;
-    rule.used = true;
-    found = rule.dtype;
+  for (const Rule& rule : rules) {
+    if (is_like(name, rule)) found = rule.dtype;
   }
   return found;
 }
@@ -100,7 +102,8 @@ DType wanted_dtype(const SourceTensor& tensor, const ConvertOptions& options) {
 }
 
 PlannedTensor plan_tensor(const SourceTensor& tensor, const ConvertOptions& options,
-                          std::optional<DType> chosen, std::vector<Rule>& rules, Reasons& reasons) {
+                          std::optional<DType> chosen, const std::vector<Rule>& rules,
+                          Reasons& reasons) {
   PlannedTensor planned;
   planned.spec = {.role = tensor.role,
                   .layer = tensor.layer,
@@ -168,27 +171,34 @@ bool is_calibrated(const PlannedTensor& tensor) {
          !tensor.copied;
 }
 
+void check_type_options(const ImportedModel& model, const ConvertOptions& options) {
+  if (options.quant != "keep") (void)parse_dtype(options.quant);
+  if (!options.embedding_quant.empty()) (void)parse_dtype(options.embedding_quant);
+  for (const Rule& rule : parse_recipe(options)) {
+    const auto is_meant = [&](const SourceTensor& tensor) {
+      return tensor.rows > 1 && is_like(tensor_name(tensor.role, tensor.layer), rule);
+    };
+    if (std::any_of(model.tensors.begin(), model.tensors.end(), is_meant)) continue;
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("{}: expected a pattern of a matrix's name ('mica inspect' lists them), "
+                    "none is like '{}'",
+                    rule.where, rule.pattern));
+  }
+}
+
 ConvertPlan plan_conversion(const ImportedModel& model, const ConvertOptions& options,
                             const ChosenTypes& chosen) {
-  if (options.quant != "keep") (void)parse_dtype(options.quant);  // refuse before any work
-  if (!options.embedding_quant.empty()) (void)parse_dtype(options.embedding_quant);
+  check_type_options(model, options);
   ConvertPlan plan;
   Reasons reasons;
-  std::vector<Rule> rules = parse_recipe(options);
+  const std::vector<Rule> rules = parse_recipe(options);
   for (size_t i = 0; i < model.tensors.size(); ++i) {
     const SourceTensor& tensor = model.tensors[i];
     const auto choice = chosen.find({tensor.role, tensor.layer});
     const auto dtype = choice == chosen.end() ? std::nullopt : std::optional(choice->second);
     plan.tensors.push_back(plan_tensor(tensor, options, dtype, rules, reasons));
     plan.tensors.back().source = i;
-  }
-  for (const Rule& rule : rules) {
-    if (rule.used) continue;
-    throw Error(
-        ErrorCode::kUsage,
-        fmt::format("{}: expected a pattern of a matrix's name ('mica inspect' lists them), "
-                    "none is like '{}'",
-                    rule.where, rule.pattern));
   }
   if (!rules.empty()) require_one_group(plan, options.recipe_name);
   plan.substitutions = sentences(reasons);

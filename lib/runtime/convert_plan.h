@@ -30,6 +30,10 @@ struct ConvertPlan {
 // Types given beforehand to tensors of layers.
 using ChosenTypes = std::map<std::pair<Role, int>, DType>;
 
+// Throws Error(kUsage) for types that are not known and for lines of a recipe that mean no matrix.
+void check_type_options(const ImportedModel& model, const ConvertOptions& options);
+
+// Checks the options first.
 ConvertPlan plan_conversion(const ImportedModel& model, const ConvertOptions& options,
                             const ChosenTypes& chosen = {});
 

@@ -52,9 +52,14 @@ double round_matrix(View<float> weights, const DType& dtype, const Engine& engin
 std::vector<Sensitivity> measure_sensitivity(const Importer& importer, const ModelConfig& config,
                                              const Engine& engine,
                                              const CalibrationWindows& windows,
-                                             const std::function<void()>& between) {
+                                             const std::function<void(double)>& report) {
   CalibrationPass base(importer, config, engine, windows);
   std::vector<CalibrationPass> harmed;
+  // Each layer is run for all that was harmed before, four times more, and unharmed.
+  const double units = std::size(kLayerInputs), layers = config.layers;
+  const double steps = static_cast<double>(base.steps()) * layers * (units * (layers + 1) / 2 + 1);
+  double done = 0;
+  const auto between = [&] { report(std::min(1.0, ++done / steps)); };
   std::vector<Sensitivity> measured;
   for (int layer = 0; layer < config.layers; ++layer) {
     SourceLayer source(importer, config, layer);

@@ -24,10 +24,11 @@ struct Sensitivity {
 // measurement.
 DType harm_dtype();
 
+// `report` is told the share that is done, and may throw.
 std::vector<Sensitivity> measure_sensitivity(const Importer& importer, const ModelConfig& config,
                                              const Engine& engine,
                                              const CalibrationWindows& windows,
-                                             const std::function<void()>& between);
+                                             const std::function<void(double share)>& report);
 
 // Rounds the matrix to nearest, in place; returns ||w - w'|| / ||w||. Not while the engine's lock
 // is held.

@@ -44,23 +44,30 @@ ChoiceUnit options_of(const Importer& importer, const ModelConfig& config, const
 TargetChoice choose_for_target(const Importer& importer, const ModelConfig& config,
                                const Engine& engine, double target_bits,
                                const CalibrationWindows& windows,
-                               const std::function<void()>& between) {
+                               const std::function<void(double)>& report) {
   const std::vector<Sensitivity> measured =
-      measure_sensitivity(importer, config, engine, windows, between);
+      measure_sensitivity(importer, config, engine, windows, report);
   std::vector<ChoiceUnit> units;
   double weights = 0, least = 0;
   for (const Sensitivity& unit : measured) {
     units.push_back(options_of(importer, config, engine, unit));
-    between();
+    report(1);
     weights += units.back().weights;
     double fewest = units.back().options.front().bits;
     for (const TypeOption& option : units.back().options) fewest = std::min(fewest, option.bits);
     least += fewest;
   }
-  if (units.empty() || least > target_bits * weights) {
+  if (units.empty()) {
+    throw Error(
+        ErrorCode::kUsage,
+        fmt::format("{}: target of bits a weight: expected matrices with rows of a multiple "
+                    "of {} weights, found none",
+                    importer.model().name, harm_dtype().group));
+  }
+  if (!(least <= target_bits * weights)) {  // also where the target is not a number
     throw Error(ErrorCode::kUsage,
-                fmt::format("target: expected at least {:.4f} bits a weight, found {}",
-                            weights > 0 ? least / weights : 0, target_bits));
+                fmt::format("{}: target of bits a weight: expected at least {:.4f}, found {}",
+                            importer.model().name, least / weights, target_bits));
   }
   const std::vector<size_t> chosen = choose_types(units, target_bits);
   TargetChoice result;

@@ -15,11 +15,11 @@ struct TargetChoice {
   std::vector<std::string> notes;  // what became what, for the report
 };
 
-// Measures the sensitivity over `windows`. Throws Error(kUsage) for fewer bits than any
-// choice has.
+// Measures the sensitivity over `windows`; `report` is told the share that is done, and may throw.
+// Throws Error(kUsage) for fewer bits than any choice has.
 TargetChoice choose_for_target(const Importer& importer, const ModelConfig& config,
                                const Engine& engine, double target_bits,
                                const CalibrationWindows& windows,
-                               const std::function<void()>& between);
+                               const std::function<void(double share)>& report);
 
 }  // namespace mica

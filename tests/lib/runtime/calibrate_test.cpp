@@ -1,5 +1,7 @@
 // Calibrated conversion of a tiny model whose inputs are far from white: what it changes, that it
 // can be interrupted, and what it refuses.
+#include <cmath>
+#include <cstring>
 #include <doctest/doctest.h>
 #include <random>
 
@@ -111,21 +113,24 @@ double mean_output_error(const ConvertReport& report) {
   return sum / count;
 }
 
+// Of a converted file's predictions from those of the source, on a text that no test calibrates
+// with.
+double kl_from_source(const TempFolder& folder, const std::string& file) {
+  convert(folder.file("source"), folder.file("f32.mica"), {.quant = "f32"});
+  const auto engine = make_engine("generic", 1, Activations::kF32);
+  const auto load = [&](const std::string& name) {
+    return LoadedModel::load(engine, folder.file(name));
+  };
+  const std::string base = folder.file("base.kld"), held_out = some_text(9000).substr(5000);
+  evaluate(*load("f32.mica"), held_out, {.context = 128, .save_kl_base = base});
+  return evaluate(*load(file), "", {.context = 128, .kl_base = base}).kl->kl.mean.value;
+}
+
 TEST_CASE("each effort lowers the error of the layers' outputs, and the model's KL falls") {
   const TempFolder folder;
   const std::string source = put_model(folder);
-  convert(source, folder.file("f32.mica"), {.quant = "f32"});
   convert(source, folder.file("plain.mica"), {.quant = "q4g32"});
-  const auto kl = [&](const std::string& name) {
-    const auto engine = make_engine("generic", 1, Activations::kF32);
-    const auto load = [&](const std::string& file) {
-      return LoadedModel::load(engine, folder.file(file));
-    };
-    const std::string base = folder.file("base.kld"), held_out = some_text(9000).substr(5000);
-    evaluate(*load("f32.mica"), held_out, {.context = 128, .save_kl_base = base});
-    return evaluate(*load(name), "", {.context = 128, .kl_base = base}).kl->kl.mean.value;
-  };
-  const double plain = kl("plain.mica");
+  const double plain = kl_from_source(folder, "plain.mica");
   double before = 1;
   for (const auto effort :
        {CalibrationEffort::kSearch, CalibrationEffort::kGptq, CalibrationEffort::kFull}) {
@@ -137,7 +142,19 @@ TEST_CASE("each effort lowers the error of the layers' outputs, and the model's 
       if (tensor.output_error) CHECK(*tensor.output_error < *tensor.nearest_error);
     }
   }
-  CHECK(kl("c.mica") < 0.7 * plain);
+  CHECK(kl_from_source(folder, "c.mica") < 0.7 * plain);
+}
+
+TEST_CASE("inputs are not scaled where a matrix that would change is not calibrated") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  ConvertOptions options = calibrated();
+  options.quant = "q8g32";
+  options.recipe = "layers.*.ffn.up f16\nlayers.*.ffn.gate f16\n";
+  convert(source, folder.file("plain"), options);
+  options.calibration->awq = true;
+  convert(source, folder.file("scaled"), options);
+  CHECK(kl_from_source(folder, "scaled") < 2 * kl_from_source(folder, "plain"));
 }
 
 TEST_CASE("scaled inputs leave the function as it is and survive an interruption") {
@@ -191,7 +208,7 @@ TEST_CASE("an interrupted calibration goes on where it stopped and gives identic
   }
 }
 
-TEST_CASE("a side file of another conversion, or a damaged one, is not used") {
+TEST_CASE("a side file of another conversion is not resumed, and a damaged one not used") {
   const TempFolder folder;
   const std::string source = put_model(folder);
   ConvertOptions options = calibrated();
@@ -200,10 +217,16 @@ TEST_CASE("a side file of another conversion, or a damaged one, is not used") {
   CHECK_THROWS_AS(convert(source, folder.file("other"), calibrated(CalibrationEffort::kSearch), 1,
                           until(calls * 2 / 3)),
                   Error);
-  REQUIRE(std::filesystem::exists(folder.file("other.calibration")));
+  const std::string kept = folder.get("other.calibration");
   options.calibration->resume = true;
+  CHECK_THROWS_WITH_AS(convert(source, folder.file("other"), options),
+                       doctest::Contains("expected layers of the same source, text, types"), Error);
+  CHECK(folder.get("other.calibration") == kept);
+  options.calibration->resume = false;
   convert(source, folder.file("other"), options);
   CHECK(folder.get("other") == folder.get("whole"));
+  CHECK(!std::filesystem::exists(folder.file("other.calibration")));
+  options.calibration->resume = true;
 
   CHECK_THROWS_AS(convert(source, folder.file("hurt"), options, 1, until(calls * 3 / 4)), Error);
   std::string side = folder.get("hurt.calibration");
@@ -219,6 +242,51 @@ TEST_CASE("a side file of another conversion, or a damaged one, is not used") {
   }
 }
 
+TEST_CASE("a file that only has the side file's name is left alone") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  folder.put("x.calibration", "my notes");
+  CHECK_THROWS_WITH_AS(convert(source, folder.file("x"), calibrated()),
+                       doctest::Contains("expected finished layers of a calibration"), Error);
+  CHECK(folder.get("x.calibration") == "my notes");
+  CHECK(!std::filesystem::exists(folder.file("x")));
+}
+
+TEST_CASE("a source that cannot be calibrated leaves no side file") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  std::string bytes = folder.get("source/model.safetensors");
+  const float nan = NAN;  // the first weight of the last layer's ffn.down
+  std::memcpy(&bytes[bytes.size() - 64 * 4 - 96 * 64 * 4], &nan, sizeof nan);
+  folder.put("source/model.safetensors", bytes);
+  CHECK_THROWS_WITH_AS(convert(source, folder.file("x"), calibrated()),
+                       doctest::Contains("expected weights that are finite, found nan"), Error);
+  CHECK(!std::filesystem::exists(folder.file("x.calibration")));
+  CHECK(!std::filesystem::exists(folder.file("x")));
+}
+
+TEST_CASE("an interruption says where the finished layers are") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  const int calls = count_calls(source, folder.file("counted"), calibrated());
+  CHECK_THROWS_WITH_AS(convert(source, folder.file("x"), calibrated(), 1, until(calls / 2)),
+                       doctest::Contains("x.calibration keeps the finished layers"), Error);
+}
+
+TEST_CASE("progress never goes back and ends near the whole") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  uint64_t last = 0, whole = 0;
+  convert(source, folder.file("x"), calibrated(), 1, [&](uint64_t done, uint64_t total) {
+    CHECK(done >= last);
+    last = done;
+    whole = total;
+    return true;
+  });
+  CHECK(last <= whole);
+  CHECK(last > whole - whole / 20);
+}
+
 TEST_CASE("texts that are too short are refused, one token repeated is not") {
   const TempFolder folder;
   const std::string source = put_model(folder);
@@ -227,6 +295,9 @@ TEST_CASE("texts that are too short are refused, one token repeated is not") {
   CHECK_THROWS_WITH_AS(
       convert(source, folder.file("x"), options),
       "some text: calibration text: expected at least 256 tokens (one window), found 0", Error);
+  options.calibration->text = "\xff";
+  CHECK_THROWS_WITH_AS(convert(source, folder.file("x"), options),
+                       "some text: calibration text: expected UTF-8, found 0xff at byte 0", Error);
   options.calibration->text = std::string(1024, 'a');
   CHECK(mean_output_error(convert(source, folder.file("x"), options)) < 0.1);
 }
