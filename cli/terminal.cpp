@@ -22,9 +22,11 @@ void on_interrupt(int) {
 // Whether the terminal's line is an unfinished one of print_text.
 bool line_is_open = false;
 
+// With the space behind it.
 std::string rate_text(double per_second, ProgressBar::Unit unit) {
-  if (unit == ProgressBar::Unit::kItems) return fmt::format("{:.1f}/s", per_second);
-  return human_bytes(static_cast<uint64_t>(per_second)) + "/s";
+  if (unit == ProgressBar::Unit::kShare) return "";
+  if (unit == ProgressBar::Unit::kItems) return fmt::format("{:.1f}/s  ", per_second);
+  return human_bytes(static_cast<uint64_t>(per_second)) + "/s  ";
 }
 
 }  // namespace
@@ -94,7 +96,7 @@ void ProgressBar::update(uint64_t done, uint64_t total) {
   const double left = rate > 0 ? static_cast<double>(total - std::min(done, total)) / rate : 0;
   constexpr int kWidth = 24;
   const int filled = static_cast<int>(share * kWidth);
-  fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}  {} left\x1b[K", label_, std::string(filled, '#'),
+  fmt::print(stderr, "\r{} [{}{}] {:3.0f} %  {}{} left\x1b[K", label_, std::string(filled, '#'),
              std::string(kWidth - filled, '.'), share * 100, rate_text(rate, unit_),
              human_seconds(left));
   std::fflush(stderr);

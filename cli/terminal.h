@@ -30,7 +30,7 @@ std::string human_seconds(double seconds);
 // and is erased at the end.
 class ProgressBar {
  public:
-  enum class Unit { kBytes, kItems };
+  enum class Unit { kBytes, kItems, kShare };  // the last has no rate
   ProgressBar(std::string label, Unit unit, bool quiet);
   ~ProgressBar();
   void update(uint64_t done, uint64_t total);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <fmt/core.h>
 #include <map>
+#include <optional>
 
 #include "cli/command.h"
 #include "cli/options.h"
@@ -30,7 +31,7 @@ struct Options {
   std::string recipe_file;
   std::string recipe;
   double target_bits = 0;
-  std::string effort = "gptq";
+  std::string effort;
   bool awq = false;
   int64_t calibration_tokens = 0;
   bool resume = false;
@@ -128,7 +129,7 @@ mica_convert_options to_request(Options& options) {
     request.recipe_name = options.recipe_file.c_str();
   }
   request.target_bits = options.target_bits;
-  request.effort = options.effort.c_str();
+  if (!options.effort.empty()) request.effort = options.effort.c_str();
   request.awq = options.awq;
   request.calibration_tokens = options.calibration_tokens;
   request.resume = options.resume;
@@ -138,9 +139,14 @@ mica_convert_options to_request(Options& options) {
 int run(Options& options) {
   const api::Engine engine(to_api(options.engine, options.output));
   const mica_convert_options request = to_request(options);
+  std::optional<OutputFile> report_file;  // tried before the work is done
+  if (!options.report_file.empty()) report_file.emplace(options.report_file);
   std::string json;
   {
-    ProgressBar bar("Converting", ProgressBar::Unit::kBytes, options.output.quiet);
+    // Calibration does not go by bytes.
+    const bool by_bytes = options.calibrate.empty() && options.target_bits == 0;
+    ProgressBar bar("Converting", by_bytes ? ProgressBar::Unit::kBytes : ProgressBar::Unit::kShare,
+                    options.output.quiet);
     const InterruptHandler on_interrupt({});
     json = engine.convert(options.source, options.destination, request,
                           [&](uint64_t done, uint64_t total) {
@@ -149,14 +155,55 @@ int run(Options& options) {
                           });
   }
   const Json report = Json::parse(json, "report");
-  if (!options.report_file.empty()) {
-    OutputFile file(options.report_file);
-    file.write(as_bytes(report.dump(2) + "\n"));
-    file.commit();
+  if (report_file) {
+    report_file->write(as_bytes(report.dump(2) + "\n"));
+    report_file->commit();
   }
   if (options.output.json) fmt::print("{}\n", json);
   if (!options.output.quiet) print_report(options, report);
   return MICA_OK;
+}
+
+// What becomes of the weights.
+void declare_types(CLI::App& app, Options& options) {
+  app.add_option(
+      "--quant", options.quant,
+      "keep (quantized sources and .mica files keep their types, floats become q4g32), "
+      "or a type for the layers: q4g32, q4g64, q4sg32, q4mg32, q8g32, f16, bf16, f32, ...");
+  app.add_option("--embedding-quant", options.embedding_quant,
+                 "Type of embedding and head (default: q8g32 with quantized layers)");
+  app.add_option("--recipe", options.recipe_file,
+                 "Types of single tensors: lines like \"layers.0.ffn.down q8g32\" or "
+                 "\"layers.*.attn.* q4g64\"; later lines win, and all win over --quant and "
+                 "--target-bpw")
+      ->type_name("FILE");
+  app.add_option("--target-bpw", options.target_bits,
+                 "Bits a weight of the layers, in place of --quant: q4 or q8 and a group for each "
+                 "part, by how much the model suffers when that part is rounded")
+      ->check(real_number(1, 16));
+}
+
+void declare_calibration(CLI::App& app, Options& options) {
+  app.add_option(
+         "--calibrate", options.calibrate,
+         "Quantize the layers with what a text makes their inputs: a file, \"default\" (also "
+         "without a value) for the text that comes with Mica, or \"random\" for tokens "
+         "drawn by chance")
+      ->expected(0, 1)
+      ->default_str("default")
+      ->type_name("[FILE]");
+  app.add_option("--effort", options.effort,
+                 "With --calibrate: search (scales alone), gptq (the default), or full (coordinate "
+                 "descent too)")
+      ->check(CLI::IsMember({"search", "gptq", "full"}));
+  app.add_flag("--awq", options.awq,
+               "With --calibrate: scale the channels of inputs before, folded into norms");
+  app.add_option("--calibration-tokens", options.calibration_tokens,
+                 "With --calibrate: at most so many tokens of the text (default: 16384)")
+      ->check(whole_number(1));
+  app.add_flag("--resume", options.resume,
+               "With --calibrate: go on where an interrupted conversion to the same OUTPUT "
+               "stopped, with the layers kept in OUTPUT.calibration");
 }
 
 std::function<int()> declare(CLI::App& app) {
@@ -170,12 +217,8 @@ std::function<int()> declare(CLI::App& app) {
                  "The .mica file to write, or with --to hf the new folder")
       ->required()
       ->type_name("");
-  app.add_option(
-      "--quant", options->quant,
-      "keep (quantized sources and .mica files keep their types, floats become q4g32), "
-      "or a type for the layers: q4g32, q4g64, q4sg32, q4mg32, q8g32, f16, bf16, f32, ...");
-  app.add_option("--embedding-quant", options->embedding_quant,
-                 "Type of embedding and head (default: q8g32 with quantized layers)");
+  declare_types(app, *options);
+  declare_calibration(app, *options);
   app.add_option(
          "--to", options->to,
          "mica, or hf: a folder for other programs, quantized weights as bf16; a folder that "
@@ -186,33 +229,6 @@ std::function<int()> declare(CLI::App& app) {
          [options](const std::string& text) { options->shard_bytes = parse_size(text); },
          "Bytes of a weight file of the folder (default: 5 GB)")
       ->type_name("SIZE");
-  app.add_option("--recipe", options->recipe_file,
-                 "Types of single tensors: lines like \"layers.0.ffn.down q8g32\" or "
-                 "\"layers.*.attn.* q4g64\"; later lines win")
-      ->type_name("FILE");
-  app.add_option("--target-bpw", options->target_bits,
-                 "Bits a weight of the layers: q4 or q8 and a group for each part, by how much the "
-                 "model suffers when that part is rounded")
-      ->check(real_number(1, 16));
-  app.add_option(
-         "--calibrate", options->calibrate,
-         "Quantize the layers with what a text makes their inputs: a file, \"default\" (also "
-         "without a value) for the text that comes with Mica, or \"random\" for tokens "
-         "drawn by chance")
-      ->expected(0, 1)
-      ->default_str("default")
-      ->type_name("[FILE]");
-  app.add_option("--effort", options->effort,
-                 "With --calibrate: search (scales alone), gptq (the default), or full (coordinate "
-                 "descent too)")
-      ->check(CLI::IsMember({"search", "gptq", "full"}));
-  app.add_flag("--awq", options->awq,
-               "With --calibrate: scale the channels of inputs before, folded into norms");
-  app.add_option("--calibration-tokens", options->calibration_tokens,
-                 "At most so many tokens of the text (default: 16384)")
-      ->check(whole_number(1));
-  app.add_flag("--resume", options->resume,
-               "Go on with an interrupted --calibrate to the same OUTPUT");
   app.add_flag("--dry-run", options->dry_run, "Say what would be written, write nothing");
   app.add_option("--report", options->report_file, "Write the report as JSON to this file")
       ->type_name("FILE");

@@ -31,8 +31,34 @@ CalibrationEffort parse_effort(std::string_view name) {
               "effort: expected search, gptq or full, found '" + std::string(name) + "'");
 }
 
+// Options of calibration without calibration would do nothing.
+void refuse_calibration_options(const mica_convert_options& given) {
+  const std::pair<const char*, bool> options[] = {
+      {"effort", given.effort != nullptr},
+      {"awq", given.awq != 0},
+      {"calibration_tokens", given.calibration_tokens != 0},
+      {"resume", given.resume != 0},
+  };
+  for (const auto& [name, is_given] : options) {
+    if (!is_given) continue;
+    throw Error(ErrorCode::kUsage,
+                fmt::format("{}: expected a calibration that it belongs to, found none", name));
+  }
+}
+
 std::optional<CalibrationOptions> calibration_of(const mica_convert_options& given) {
-  if (!given.calibration_text && !given.calibrate) return std::nullopt;
+  if (given.calibrate < 0 || given.calibrate > 2) {
+    throw Error(ErrorCode::kUsage,
+                fmt::format("calibrate: expected 0, 1 or 2, found {}", given.calibrate));
+  }
+  if (!given.calibration_text && !given.calibrate) {
+    refuse_calibration_options(given);
+    return std::nullopt;
+  }
+  if (given.calibration_tokens < 0) {
+    throw Error(ErrorCode::kUsage, fmt::format("calibration_tokens: expected 0 or more, found {}",
+                                               given.calibration_tokens));
+  }
   CalibrationOptions options{.effort = parse_effort(text_or(given.effort, "gptq")),
                              .awq = given.awq != 0,
                              .resume = given.resume != 0};
@@ -48,6 +74,11 @@ std::optional<CalibrationOptions> calibration_of(const mica_convert_options& giv
   }
   if (given.calibration_tokens > 0) options.tokens = given.calibration_tokens;
   return options;
+}
+
+bool chooses_types(const ConvertOptions& options) {
+  return options.quant != "keep" || !options.embedding_quant.empty() || !options.recipe.empty() ||
+         options.target_bits != 0 || options.calibration;
 }
 
 Json describe(const std::optional<HeldOutDivergence>& held_out) {
@@ -174,9 +205,10 @@ mica_status mica_convert(mica_engine* engine, const char* source, const char* ou
     if (to != "mica" && to != "hf") {
       throw Error(ErrorCode::kUsage, fmt::format("to: expected mica or hf, found '{}'", to));
     }
-    if (to == "hf" && (request.quant != "keep" || !request.embedding_quant.empty())) {
-      throw Error(ErrorCode::kUsage,
-                  "a Hugging Face folder holds floats: it takes no weight types");
+    if (to == "hf" && chooses_types(request)) {
+      throw Error(
+          ErrorCode::kUsage,
+          "a Hugging Face folder holds floats: it takes no weight types and no calibration");
     }
     ExportOptions folder{.dry_run = request.dry_run};
     if (given.shard_bytes != 0) folder.shard_bytes = given.shard_bytes;

@@ -2,6 +2,7 @@
 
 Environment: MICA_TEST_PROGRAM. Exit code 77 (skipped) without it or without the package `gguf`.
 """
+import glob
 import json
 import os
 import pty
@@ -307,6 +308,26 @@ class Conversion(Case):
                     "none.txt")
         self.expect(mica("convert", self.gguf, self.path("d.mica"), "--calibrate"), USAGE, "carried over")
         self.expect(mica("convert", source, self.path("r.mica"), "--calibrate", "random"), OK, "calibrated")
+
+    def test_what_calibration_would_not_heed_is_refused(self):
+        source, output = self.path("floats.gguf"), self.path("refused.mica")
+        tiny_gguf.write(source, weight_type=gguf.GGMLQuantizationType.F32)
+        short = self.path("short.txt")
+        with open(short, "w") as file:
+            file.write("The sea is calm.")
+        for options, words in [
+                (["--awq"], ["awq", "calibration"]),
+                (["--effort", "full"], ["effort", "calibration"]),
+                (["--calibration-tokens", 64], ["calibration_tokens"]),
+                (["--resume"], ["resume", "calibration"]),
+                (["--calibrate", "--to", "hf"], ["folder", "calibration"]),
+                (["--target-bpw", 5, "--to", "hf"], ["folder", "weight types"]),
+                (["--target-bpw", 5, "--quant", "q8g32"], ["quant", "q8g32"]),
+                (["--calibrate", short, "--dry-run"], ["short.txt", "128 tokens"]),
+                (["--calibrate", source], ["floats.gguf: calibration text", "UTF-8"]),
+                (["--calibrate", "random", "--calibration-tokens", 10 ** 18], ["16777216"])]:
+            self.expect(mica("convert", source, output, *options), USAGE, *words)
+            self.assertEqual(glob.glob(output + "*"), [], options)
 
     def test_a_recipe_decides_and_is_checked(self):
         recipe = self.path("recipe.txt")
