@@ -79,14 +79,16 @@ void require_destination(const std::string& source, const std::string& output) {
   require_replaceable(output);
 }
 
-// Of the layers that calibration keeps beside the output until it is done.
-uint64_t calibrated_bytes(const ConvertPlan& plan) {
+// What the layers that calibration keeps beside the output need beyond what a side file has.
+uint64_t side_file_bytes(const ConvertPlan& plan, const std::string& output) {
   uint64_t bytes = 0;
   for (const PlannedTensor& tensor : plan.tensors) {
     if (!is_calibrated(tensor)) continue;
     bytes += tensor_bytes(tensor.spec.dtype, tensor.spec.rows, tensor.spec.cols, "plan");
   }
-  return bytes;
+  std::error_code error;
+  const uint64_t present = std::filesystem::file_size(output + ".calibration", error);
+  return error ? bytes : bytes - std::min(bytes, present);
 }
 
 // Calibration that would change nothing is refused.
@@ -221,6 +223,20 @@ void write_file(const Conversion& job, const ConvertPlan& plan,
   report.bytes = std::filesystem::file_size(report.output);
 }
 
+// A target of bits, and what those matrices take of it that no group divides: they stay floats.
+BitsTarget target_of(const ConvertPlan& plan, double bits) {
+  BitsTarget target{.bits_per_weight = bits};
+  for (const PlannedTensor& tensor : plan.tensors) {
+    const TensorSpec& spec = tensor.spec;
+    const bool is_chosen = spec.cols % static_cast<uint64_t>(harm_dtype().group) == 0;
+    if (spec.layer == kNoLayer || spec.rows == 1 || is_chosen) continue;
+    const double weights = static_cast<double>(spec.rows) * static_cast<double>(spec.cols);
+    target.fixed_weights += weights;
+    target.fixed_bits += weights * bits_per_weight(spec.dtype);
+  }
+  return target;
+}
+
 // What a target of bits chooses; nothing without one.
 ChosenTypes types_for_target(const Conversion& job, ConvertReport& report) {
   constexpr int64_t kTokens = 1024;
@@ -234,6 +250,10 @@ ChosenTypes types_for_target(const Conversion& job, ConvertReport& report) {
                     options.quant));
   }
   check_type_options(job.importer.model(), options);  // before the work
+  ConvertOptions others = options;                    // a recipe's types are beside the target
+  others.recipe.clear();
+  const BitsTarget target =
+      target_of(plan_conversion(job.importer.model(), others), options.target_bits);
   const bool has_text = options.calibration && !options.calibration->random_tokens;
   const Tokenizer tokenizer = Tokenizer::open(job.tokenizer_image, job.importer.model().name);
   const CalibrationWindows windows =
@@ -242,7 +262,7 @@ ChosenTypes types_for_target(const Conversion& job, ConvertReport& report) {
                            has_text ? options.calibration->text_name : "default", kTokens)
           .windows;
   TargetChoice choice =
-      choose_for_target(job.importer, job.config, job.engine, options.target_bits, windows,
+      choose_for_target(job.importer, job.config, job.engine, target, windows,
                         job.progress.begin(kSlowWork * job.importer.source_bytes()));
   report.notes.insert(report.notes.end(), choice.notes.begin(), choice.notes.end());
   return std::move(choice.types);
@@ -307,7 +327,7 @@ ConvertReport convert_model(const std::string& source, const std::string& output
     }
     report.bytes = writer.planned_bytes();
   } else {
-    check_free_space(output, writer.planned_bytes() + (text ? calibrated_bytes(plan) : 0));
+    check_free_space(output, writer.planned_bytes() + (text ? side_file_bytes(plan, output) : 0));
     write_file(job, plan, text, writer, report);
   }
   summarise(report);

@@ -42,7 +42,7 @@ ChoiceUnit options_of(const Importer& importer, const ModelConfig& config, const
 }  // namespace
 
 TargetChoice choose_for_target(const Importer& importer, const ModelConfig& config,
-                               const Engine& engine, double target_bits,
+                               const Engine& engine, const BitsTarget& target,
                                const CalibrationWindows& windows,
                                const std::function<void(double)>& report) {
   const std::vector<Sensitivity> measured =
@@ -64,12 +64,17 @@ TargetChoice choose_for_target(const Importer& importer, const ModelConfig& conf
                     "of {} weights, found none",
                     importer.model().name, harm_dtype().group));
   }
-  if (!(least <= target_bits * weights)) {  // also where the target is not a number
+  const double left = target.bits_per_weight * (weights + target.fixed_weights) - target.fixed_bits;
+  if (!(least <= left)) {  // also where the target is not a number
     throw Error(ErrorCode::kUsage,
                 fmt::format("{}: target of bits a weight: expected at least {:.4f}, found {}",
-                            importer.model().name, least / weights, target_bits));
+                            importer.model().name,
+                            (least + target.fixed_bits) / (weights + target.fixed_weights),
+                            target.bits_per_weight));
   }
-  const std::vector<size_t> chosen = choose_types(units, target_bits);
+  // Exactly the target where it can be, so that what just fits does.
+  const double each = target.fixed_weights > 0 ? left / weights : target.bits_per_weight;
+  const std::vector<size_t> chosen = choose_types(units, each);
   TargetChoice result;
   for (size_t i = 0; i < units.size(); ++i) {
     const DType dtype = units[i].options[chosen[i]].dtype;

@@ -25,7 +25,7 @@ constexpr const char* kConfig = R"({"architectures": ["LlamaForCausalLM"],
   "tie_word_embeddings": true})";
 
 // Weights of a Hugging Face folder. Norms of a few channels are large: their weights matter more.
-std::string weights() {
+std::string weights(int forward) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
   SafetensorsSample sample;
@@ -49,20 +49,22 @@ std::string weights() {
     add(prefix + "self_attn.v_proj.weight", 32, kHidden);
     add(prefix + "self_attn.o_proj.weight", kHidden, 64);
     add(prefix + "post_attention_layernorm.weight", 1, kHidden);
-    add(prefix + "mlp.gate_proj.weight", kForward, kHidden);
-    add(prefix + "mlp.up_proj.weight", kForward, kHidden);
-    add(prefix + "mlp.down_proj.weight", kHidden, kForward);
+    add(prefix + "mlp.gate_proj.weight", forward, kHidden);
+    add(prefix + "mlp.up_proj.weight", forward, kHidden);
+    add(prefix + "mlp.down_proj.weight", kHidden, forward);
   }
   add("model.norm.weight", 1, kHidden);
   return sample.bytes();
 }
 
 // The folder of the model.
-std::string put_model(const TempFolder& folder) {
-  folder.put("source/config.json", kConfig);
+std::string put_model(const TempFolder& folder, int forward = kForward) {
+  std::string config = kConfig;
+  config.replace(config.find("96"), 2, std::to_string(forward));
+  folder.put("source/config.json", config);
   folder.put("source/tokenizer.json", tiny_tokenizer_json().dump());
   folder.put("source/tokenizer_config.json", R"({"eos_token": "<|im_end|>"})");
-  folder.put("source/model.safetensors", weights());
+  folder.put("source/model.safetensors", weights(forward));
   return folder.file("source");
 }
 
@@ -300,6 +302,17 @@ TEST_CASE("texts that are too short are refused, one token repeated is not") {
                        "some text: calibration text: expected UTF-8, found 0xff at byte 0", Error);
   options.calibration->text = std::string(1024, 'a');
   CHECK(mean_output_error(convert(source, folder.file("x"), options)) < 0.1);
+}
+
+TEST_CASE("a target of bits counts the matrices that no group divides") {
+  const TempFolder folder;
+  const std::string source = put_model(folder, 80);  // ffn.down stays f16
+  const ConvertReport report = convert(source, folder.file("x"), {.target_bits = 8});
+  CHECK(report.body_bits_per_weight <= 8);
+  CHECK(report.body_bits_per_weight > 7.5);
+  CHECK_THROWS_WITH_AS(
+      convert(source, folder.file("y"), {.target_bits = 6}),
+      doctest::Contains("target of bits a weight: expected at least 6.5278, found 6"), Error);
 }
 
 TEST_CASE("every weight type can be calibrated; where there is none it is refused") {
