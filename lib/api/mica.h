@@ -174,7 +174,10 @@ typedef struct mica_convert_options {
   int32_t dry_run;
   const char* to;       /* NULL or "mica": `output` is a file; "hf": a Hugging Face folder, new */
   uint64_t shard_bytes; /* of a weight file of the folder; 0: 5 GB */
-  /* Calibration over this UTF-8 text; NULL: none, unless calibrate is set. */
+  /* Calibration over this UTF-8 text; NULL: none, unless calibrate is set. Options that only
+   * calibration heeds are refused without it; weight types and calibration with "hf". Until it is
+   * done, finished layers are in `output`.calibration; of the progress only the share has a
+   * meaning. */
   const char* calibration_text;
   size_t calibration_text_size;
   const char* calibration_name; /* of the text, for the report; NULL: "text" */
@@ -188,7 +191,8 @@ typedef struct mica_convert_options {
   const char* recipe;
   size_t recipe_size;
   const char* recipe_name;
-  double target_bits; /* bits a weight of the layers, types chosen by sensitivity; 0: none */
+  double target_bits; /* bits a weight of the layers, types chosen by sensitivity, in place of
+                         quant; 0: none */
 } mica_convert_options;
 
 void mica_convert_options_init(mica_convert_options* options);

@@ -68,9 +68,9 @@ void summarise(ConvertReport& report);
 // Throws Error(kDoesNotFit) when the file system of `output` has fewer bytes left.
 void check_free_space(const std::string& output, uint64_t bytes);
 
-// Throws Error; Error(kInterrupted) when `progress` (bytes written and bytes of the source hashed)
-// returns false. Holds the engine's lock a chunk at a time, and not while `progress` is
-// called.
+// Throws Error; Error(kInterrupted) when `progress` (bytes written and bytes of the source hashed,
+// lib/runtime/convert_progress.h) returns false. Holds the engine's lock a chunk at a time, and not
+// while `progress` is called.
 ConvertReport convert_model(const std::string& source, const std::string& output,
                             const ConvertOptions& options, const Engine& engine,
                             const Progress& progress);
