@@ -80,10 +80,4 @@ AwqScaling choose_awq_scaling(const AwqTask& task, const MatrixMath& math) {
   return best;
 }
 
-void scale_hessian(View<float> hessian, std::span<const float> factors) {
-  for (int64_t i = 0; i < hessian.rows(); ++i) {
-    for (int64_t j = 0; j < hessian.rows(); ++j) hessian.row(i)[j] /= factors[i] * factors[j];
-  }
-}
-
 }  // namespace mica

@@ -31,7 +31,4 @@ struct AwqScaling {
 // Tries factors diag(H)^(exponent / 2), exponents 0 .. 1, on some hundred rows of each matrix.
 AwqScaling choose_awq_scaling(const AwqTask& task, const MatrixMath& math);
 
-// H of the scaled input, in place.
-void scale_hessian(View<float> hessian, std::span<const float> factors);
-
 }  // namespace mica

@@ -192,9 +192,10 @@ void declare_calibration(CLI::App& app, Options& options) {
       ->expected(0, 1)
       ->default_str("default")
       ->type_name("[FILE]");
-  app.add_option("--effort", options.effort,
-                 "With --calibrate: search (scales alone), gptq (the default), or full (coordinate "
-                 "descent too)")
+  app.add_option(
+         "--effort", options.effort,
+         "With --calibrate: search (scales alone), gptq, or full (coordinate descent too, the "
+         "default)")
       ->check(CLI::IsMember({"search", "gptq", "full"}));
   app.add_flag("--awq", options.awq,
                "With --calibrate: scale the channels of inputs before, folded into norms");

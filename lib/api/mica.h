@@ -183,7 +183,7 @@ typedef struct mica_convert_options {
   const char* calibration_name; /* of the text, for the report; NULL: "text" */
   int32_t calibrate;            /* without a text: 1 over the one that comes with Mica, 2 over
                                    tokens drawn by chance */
-  const char* effort;           /* NULL or "gptq"; "search", "full" */
+  const char* effort;           /* NULL or "full"; "search", "gptq" */
   int32_t awq;                  /* scale the channels of inputs */
   int64_t calibration_tokens;   /* at most; 0: 16384 */
   int32_t resume;               /* go on with an interrupted calibration to the same output */

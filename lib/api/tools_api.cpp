@@ -59,7 +59,7 @@ std::optional<CalibrationOptions> calibration_of(const mica_convert_options& giv
     throw Error(ErrorCode::kUsage, fmt::format("calibration_tokens: expected 0 or more, found {}",
                                                given.calibration_tokens));
   }
-  CalibrationOptions options{.effort = parse_effort(text_or(given.effort, "gptq")),
+  CalibrationOptions options{.effort = parse_effort(text_or(given.effort, "full")),
                              .awq = given.awq != 0,
                              .resume = given.resume != 0};
   if (given.calibration_text) {

@@ -112,8 +112,8 @@ void Calibration::next_layer() {
   const LayerTask task = task_of(layer_);
   const auto between = [this] { report_step(); };
   steps_ = 0;
-  expected_steps_ =
-      2 * pass_.steps() + 2 * (held_out_ ? held_out_->steps() : 0) + std::ssize(task.dtypes);
+  expected_steps_ = (task.awq ? 8 : 5) * pass_.steps() + 2 * (held_out_ ? held_out_->steps() : 0) +
+                    std::ssize(task.dtypes);
   if (held_out_source_) held_out_source_->run(layer_, source.weights(), {}, true, between);
   tensors_ = store_.read_next();
   if (!tensors_.empty() && fits(tensors_, task, source)) {

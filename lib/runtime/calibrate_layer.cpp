@@ -1,6 +1,7 @@
 #include "lib/runtime/calibrate_layer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <optional>
 #include <span>
@@ -33,31 +34,26 @@ void transpose(View<const float> x, std::span<const float> shares, ThreadPool& p
   });
 }
 
-// The Hessians of a layer's four inputs, [K, K] each.
-std::vector<std::vector<float>> observe(const SourceLayer& source, int layer, CalibrationPass& pass,
-                                        const Engine& engine, const MatrixMath& math,
-                                        const std::function<void()>& between) {
+// The Hessian [K, K] of one of a layer's four inputs, with the weights as they are by now.
+std::vector<float> observe(size_t input, const SourceLayer& source, int layer,
+                           CalibrationPass& pass, const Engine& engine, const MatrixMath& math,
+                           const std::function<void()>& between) {
   const LayerWeights& w = source.weights();
-  std::vector<HessianSum> sums;
-  for (const Weight* weight : {&w.q, &w.attn_out, &w.up, &w.down}) sums.emplace_back(weight->cols);
+  const Weight* const wanted = std::array{&w.q, &w.attn_out, &w.up, &w.down}[input];
+  HessianSum sum(wanted->cols);
   std::vector<float> transposed;
   const InputTap tap = [&](const Weight& first, View<const float> x,
                            std::span<const float> shares) {
-    const size_t index = &first == &w.q ? 0 : &first == &w.attn_out ? 1 : &first == &w.up ? 2 : 3;
+    if (&first != wanted) return;
     transpose(x, shares, engine.pool(), transposed);
-    engine.pool().share(sums[index].tiles(), 1, [&](int, Range tiles) {
+    engine.pool().share(sum.tiles(), 1, [&](int, Range tiles) {
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-        sums[index].add_tile(tile, {transposed.data(), x.row_size(), x.rows()}, x.rows(), math);
+        sum.add_tile(tile, {transposed.data(), x.row_size(), x.rows()}, x.rows(), math);
       }
     });
   };
   pass.run(layer, w, tap, false, between);
-  std::vector<std::vector<float>> hessians;
-  for (size_t i = 0; i < sums.size(); ++i) {
-    hessians.push_back(sums[i].mean(kRegularization, source.name(kLayerInputs[i].front()).c_str()));
-    sums[i] = HessianSum(0);  // one after the other: they may be large
-  }
-  return hessians;
+  return sum.mean(kRegularization, source.name(kLayerInputs[input].front()).c_str());
 }
 
 struct Errors {
@@ -129,11 +125,9 @@ bool can_fold(const Fold& fold, std::span<const Role> roles, const LayerTask& ta
          (!is_matrix || is_written(fold.weight));
 }
 
-// Searches factors for the matrices of an input and folds them in; the Hessian follows.
-void scale_input(size_t input, const LayerTask& task, View<float> hessian, SourceLayer& source,
-                 const MatrixMath& math) {
-  const std::optional<Fold> fold = fold_of(input, source);
-  if (!fold || !can_fold(*fold, kLayerInputs[input], task, source)) return;
+// Searches factors for the matrices of an input and folds them in.
+void scale_input(size_t input, const Fold& fold, const LayerTask& task,
+                 const std::vector<float>& hessian, SourceLayer& source, const MatrixMath& math) {
   std::vector<View<const float>> matrices;
   DType dtype;
   for (const Role role : kLayerInputs[input]) {
@@ -141,14 +135,14 @@ void scale_input(size_t input, const LayerTask& task, View<float> hessian, Sourc
     dtype = task.dtypes.at(role);
     matrices.push_back(source.matrix(role));
   }
+  const int64_t size = matrices.front().row_size();
   const AwqScaling scaling = choose_awq_scaling({.matrices = matrices,
                                                  .type = find_weight_type(dtype),
                                                  .group = dtype.group,
-                                                 .hessian = hessian},
+                                                 .hessian = {hessian.data(), size, size}},
                                                 math);
   if (scaling.exponent == 0) return;
-  fold_in(scaling.factors, kLayerInputs[input], *fold, source);
-  scale_hessian(hessian, scaling.factors);
+  fold_in(scaling.factors, kLayerInputs[input], fold, source);
 }
 
 InputFacts prepare(std::vector<float> hessian, int64_t size, CalibrationEffort effort,
@@ -258,14 +252,13 @@ std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTa
                                               const std::function<void()>& between) {
   const MatrixMath math = blas_math();
   check_matrices(task, source);
-  std::vector<std::vector<float>> hessians =
-      observe(source, task.layer, pass, engine, math, between);
   if (task.awq) {
     // The last input first: its factors go to rows of matrices that have another input.
     for (size_t i = std::size(kLayerInputs); i-- > 0;) {
-      between();
-      const int64_t size = static_cast<int64_t>(std::sqrt(hessians[i].size()));
-      scale_input(i, task, {hessians[i].data(), size, size}, source, math);
+      const std::optional<Fold> fold = fold_of(i, source);
+      if (!fold || !can_fold(*fold, kLayerInputs[i], task, source)) continue;
+      scale_input(i, *fold, task, observe(i, source, task.layer, pass, engine, math, between),
+                  source, math);
     }
     check_matrices(task, source);
   }
@@ -276,7 +269,10 @@ std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTa
       const auto dtype = task.dtypes.find(role);
       if (dtype == task.dtypes.end()) continue;
       const View<float> weights = source.matrix(role);
-      if (!facts) facts = prepare(std::move(hessians[i]), weights.row_size(), task.effort, math);
+      if (!facts) {
+        facts = prepare(observe(i, source, task.layer, pass, engine, math, between),
+                        weights.row_size(), task.effort, math);
+      }
       between();
       tensors.push_back(quantize(role, weights, dtype->second, *facts, task.effort, engine));
     }

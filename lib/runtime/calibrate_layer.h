@@ -1,4 +1,5 @@
-// Quantizes the matrices of one layer with what their inputs are like over the calibration text.
+// Quantizes the matrices of one layer with what their inputs are like over the calibration text,
+// given what the matrices before them in the layer have become.
 //
 // The result does not depend on threads: rows are worked on in pieces that are always the same.
 #pragma once

@@ -17,7 +17,7 @@ struct CalibrationOptions {
   std::string text;            // UTF-8
   std::string text_name;       // for reports and sentences
   bool random_tokens = false;  // drawn from the vocabulary, in place of a text
-  CalibrationEffort effort = CalibrationEffort::kGptq;
+  CalibrationEffort effort = CalibrationEffort::kFull;
   bool awq = false;        // factors for the channels of inputs, folded into what makes them
   int64_t tokens = 16384;  // at most
   bool resume = false;     // use the layers that an interrupted conversion has finished

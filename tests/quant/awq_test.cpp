@@ -42,21 +42,5 @@ TEST_CASE("factors are powers of the inputs' sizes, chosen only where the error 
   CHECK(helped > 0);
 }
 
-TEST_CASE("the Hessian of scaled inputs is the scaled Hessian") {
-  const auto inputs = gaussians(8 * 50, 3);
-  const std::vector<float> factors = {1, 2, 0.5f, 1, 4, 1, 1, 0.25f};
-  std::vector<float> scaled = inputs;
-  for (size_t i = 0; i < scaled.size(); ++i) scaled[i] /= factors[i / 50];
-  HessianSum before(8), after(8);
-  before.add_tile(0, {inputs.data(), 8, 50}, 50, kPlainMath);
-  after.add_tile(0, {scaled.data(), 8, 50}, 50, kPlainMath);
-  std::vector<float> hessian = before.mean({.shrinkage = 0, .damping = 0}, "test");
-  scale_hessian({hessian.data(), 8, 8}, factors);
-  const std::vector<float> expected = after.mean({.shrinkage = 0, .damping = 0}, "test");
-  for (size_t i = 0; i < hessian.size(); ++i) {
-    CHECK(hessian[i] == doctest::Approx(expected[i]).epsilon(1e-5));
-  }
-}
-
 }  // namespace
 }  // namespace mica
