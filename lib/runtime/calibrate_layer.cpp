@@ -38,13 +38,11 @@ void transpose(View<const float> x, std::span<const float> shares, ThreadPool& p
 std::vector<float> observe(size_t input, const SourceLayer& source, int layer,
                            CalibrationPass& pass, const Engine& engine, const MatrixMath& math,
                            const std::function<void()>& between) {
-  const LayerWeights& w = source.weights();
-  const Weight* const wanted = std::array{&w.q, &w.attn_out, &w.up, &w.down}[input];
-  HessianSum sum(wanted->cols);
+  const auto watched = std::array{&LayerWeights::q, &LayerWeights::attn_out, &LayerWeights::up,
+                                  &LayerWeights::down}[input];
+  HessianSum sum((source.weights().*watched).cols);
   std::vector<float> transposed;
-  const InputTap tap = [&](const Weight& first, View<const float> x,
-                           std::span<const float> shares) {
-    if (&first != wanted) return;
+  const auto add = [&](View<const float> x, std::span<const float> shares) {
     transpose(x, shares, engine.pool(), transposed);
     engine.pool().share(sum.tiles(), 1, [&](int, Range tiles) {
       for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
@@ -52,7 +50,7 @@ std::vector<float> observe(size_t input, const SourceLayer& source, int layer,
       }
     });
   };
-  pass.run(layer, w, tap, false, between);
+  pass.run(layer, source.weights(), {watched, add}, false, between);
   return sum.mean(kRegularization, source.name(kLayerInputs[input].front()).c_str());
 }
 

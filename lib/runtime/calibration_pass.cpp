@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <numeric>
+#include <optional>
 
 #include "lib/base/error.h"
 #include "lib/model/kv_cache.h"
@@ -75,21 +76,13 @@ void CalibrationPass::run(int index, const LayerWeights& weights, const InputTap
                                    .cols = size,
                                    .slab_stride = static_cast<uint64_t>(size) * sizeof(float)},
                      .layers = {weights}};
-  const LayerWeights& used = model.layers.front();
   const KvLayout layout{
       .type = KvType::kF16, .kv_heads = config_.kv_heads, .head_size = config_.head_size};
   const int64_t blocks = together * KvPool::blocks_for(context_);
   std::unique_lock lock = engine_.lock();
-  TapBackend backend(engine_.backend(), [&](const Weight& first, View<const float> input,
-                                            std::span<const float> shares) {
-    if (!tap) return;
-    // The layer is a copy: the caller knows its own weights.
-    const Weight* own = &weights.q;
-    if (&first == &used.attn_out) own = &weights.attn_out;
-    if (&first == &used.gate || (!used.gate.present() && &first == &used.up)) own = &weights.up;
-    if (&first == &used.down) own = &weights.down;
-    tap(*own, input, shares);
-  });
+  std::optional<TapBackend> watching;
+  if (tap.show) watching.emplace(engine_.backend(), model.layers.front().*tap.weight, tap.show);
+  Backend& backend = watching ? *watching : engine_.backend();
   const auto decoder = make_decoder(
       backend, one, model,
       {.name = config_.name,

@@ -16,13 +16,19 @@
 
 namespace mica {
 
+// Which input of a layer is shown, and to whom.
+struct InputTap {
+  Weight LayerWeights::*weight = nullptr;  // q, attn_out, up or down
+  ShowInput show;
+};
+
 class CalibrationPass {
  public:
   // Begins with the embeddings of the windows' tokens, from the source.
   CalibrationPass(const Importer& importer, const ModelConfig& config, const Engine& engine,
                   const CalibrationWindows& windows);
 
-  // Runs layer `index` with `weights`. The tap, if any, is shown every input, with the engine's
+  // Runs layer `index` with `weights`. The tap, if any, is shown its input, with the engine's
   // lock held and its pool free; the stream stays as it was unless `advance`. `between` is called
   // between steps, without the lock.
   void run(int index, const LayerWeights& weights, const InputTap& tap, bool advance,

@@ -21,43 +21,43 @@ void divide_by_rms(View<const float> rows, std::vector<float>& shares) {
 
 }  // namespace
 
-void TapBackend::show(const Weight& first, View<const float> x, const Norm& norm) {
-  if (!norm.present()) return tap_(first, x, {});
+void TapBackend::show(View<const float> x, const Norm& norm) {
+  if (!norm.present()) return show_(x, {});
   normalized_.resize(static_cast<size_t>(x.size()));
   for (int64_t row = 0; row < x.rows(); ++row) {
     normalize_row(norm, x.row(row), x.row_size(), &normalized_[row * x.row_size()]);
   }
-  tap_(first, {normalized_.data(), x.rows(), x.row_size()}, {});
+  show_({normalized_.data(), x.rows(), x.row_size()}, {});
 }
 
 void TapBackend::norm_linear(const NormLinearArgs& args) {
-  const Projection& first = args.projections.front();
-  if (args.norm.present() || args.projections.size() > 1) {
-    show(*first.weight, args.x, args.norm);
-    return inner_.norm_linear(args);
-  }
+  const bool is_watched = args.projections.front().weight == watched_;
+  const bool is_product = !args.norm.present() && args.projections.size() == 1;
+  if (is_watched && !is_product) show(args.x, args.norm);
   inner_.norm_linear(args);
-  product_ = {first.weight, args.x};
+  if (is_product) before_norm_ = is_watched ? args.x : View<const float>();
 }
 
 void TapBackend::gated_linear(const GatedLinearArgs& args) {
-  show(args.gate ? *args.gate : *args.up, args.x, args.norm);
+  if (args.up == watched_) show(args.x, args.norm);
   inner_.gated_linear(args);
 }
 
 void TapBackend::linear_add(const LinearAddArgs& args) {
   inner_.linear_add(args);
+  if (args.weight != watched_) return;
   shares_.assign(static_cast<size_t>(args.x.rows()), 1.0f);
   divide_by_rms(args.residual, shares_);
-  tap_(*args.weight, args.x, shares_);
+  show_(args.x, shares_);
 }
 
 void TapBackend::norm_add(const NormAddArgs& args) {
+  if (before_norm_.empty()) return inner_.norm_add(args);
   shares_.assign(static_cast<size_t>(args.x.rows()), 1.0f);
   divide_by_rms(args.x, shares_);
   inner_.norm_add(args);
   divide_by_rms(args.residual, shares_);
-  tap_(*product_.weight, product_.x, shares_);
+  show_(before_norm_, shares_);
 }
 
 }  // namespace mica

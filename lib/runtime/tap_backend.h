@@ -1,5 +1,5 @@
-// A backend that shows what matrices are multiplied with, and passes all on to another one, which
-// outlives it.
+// A backend that shows what one matrix is multiplied with, and passes all on to another one. Both
+// the other one and the matrix outlive it.
 #pragma once
 
 #include <functional>
@@ -10,14 +10,15 @@
 
 namespace mica {
 
-// `first`: of the weights that take this input, [T, K] after its norm. `shares`: [T], how much
-// a row counts (positive), or empty: all alike.
-using InputTap = std::function<void(const Weight& first, View<const float> input,
-                                    std::span<const float> shares)>;
+// `input`: [T, K], after its norm. `shares`: [T], how much a row counts (positive), or empty: all
+// alike.
+using ShowInput = std::function<void(View<const float> input, std::span<const float> shares)>;
 
 class TapBackend final : public Backend {
  public:
-  TapBackend(Backend& inner, InputTap tap) : inner_(inner), tap_(std::move(tap)) {}
+  // `watched`: q, attn_out, up or down, for all matrices with the same input.
+  TapBackend(Backend& inner, const Weight& watched, ShowInput show)
+      : inner_(inner), watched_(&watched), show_(std::move(show)) {}
 
   std::string name() const override { return inner_.name(); }
   std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) override { return inner_.allocate(bytes); }
@@ -34,18 +35,13 @@ class TapBackend final : public Backend {
   void logits(const LogitsArgs& args) override { inner_.logits(args); }
 
  private:
-  void show(const Weight& first, View<const float> x, const Norm& norm);
-
-  // A product that a norm follows.
-  struct Product {
-    const Weight* weight = nullptr;
-    View<const float> x;
-  };
+  void show(View<const float> x, const Norm& norm);
 
   Backend& inner_;
-  InputTap tap_;
+  const Weight* watched_;
+  ShowInput show_;
   std::vector<float> normalized_, shares_;
-  Product product_;
+  View<const float> before_norm_;  // the watched input of a product that a norm follows
 };
 
 }  // namespace mica
