@@ -39,6 +39,7 @@ StepLimits larger(const StepLimits& a, const StepLimits& b) {
   return {.tokens = std::max(a.tokens, b.tokens),
           .logit_rows = std::max(a.logit_rows, b.logit_rows),
           .input_cols = std::max(a.input_cols, b.input_cols),
+          .output_rows = std::max(a.output_rows, b.output_rows),
           .heads = std::max(a.heads, b.heads),
           .head_size = std::max(a.head_size, b.head_size),
           .context = std::max(a.context, b.context),
@@ -54,6 +55,7 @@ class CpuBackend final : public Backend {
   CpuBackend(ThreadPool& pool, const cpu::Kernels& kernels, Activations activations)
       : pool_(pool),
         kernels_(kernels),
+        activations_(activations),
         linear_(pool, kernels, activations),
         attention_(pool, kernels) {}
 
@@ -75,6 +77,12 @@ class CpuBackend final : public Backend {
       limits_ = wanted;
     }
     return reserved_bytes_;
+  }
+
+  uint64_t measure(const StepLimits& limits) const override {
+    // Made and thrown away: memory that is not touched costs nothing.
+    return cpu::LinearRunner(pool_, kernels_, activations_).reserve(limits) +
+           cpu::AttentionRunner(pool_, kernels_).reserve(limits);
   }
 
   void require(const DType& dtype) override {
@@ -151,6 +159,7 @@ class CpuBackend final : public Backend {
  private:
   ThreadPool& pool_;
   const cpu::Kernels& kernels_;
+  Activations activations_;
   cpu::LinearRunner linear_;
   cpu::AttentionRunner attention_;
   StepLimits limits_;

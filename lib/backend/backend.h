@@ -2,8 +2,9 @@
 //
 // Calls on one Backend are ordered and come from one thread at a time; an operation is complete, or
 // behaves as if it were for the next one, when it returns. All views and weights point into memory
-// of that backend. Memory comes from allocate(); a step's scratch memory is sized in advance by
-// reserve(), so that operations never allocate. Arguments are trusted (lib/model has checked them).
+// of that backend (of the host's for a CPU; see is_host()). Memory comes from allocate(); a step's
+// scratch memory is sized in advance by reserve(), so that operations never allocate. Arguments are
+// trusted (lib/model has checked them).
 //
 // Shapes: T tokens, D model, H heads, K kv heads, E head size, V vocabulary, F feed-forward.
 #pragma once
@@ -150,9 +151,10 @@ struct LogitsArgs {
 
 // The largest step that will be run, for scratch memory.
 struct StepLimits {
-  int64_t tokens = 0;      // T
-  int64_t logit_rows = 0;  // R
-  int64_t input_cols = 0;  // largest K of a weight
+  int64_t tokens = 0;       // T
+  int64_t logit_rows = 0;   // R
+  int64_t input_cols = 0;   // largest K of a weight
+  int64_t output_rows = 0;  // largest N of a weight of the layers
   int64_t heads = 0;
   int64_t head_size = 0;
   int64_t context = 0;         // positions
@@ -169,6 +171,30 @@ class DeviceBuffer {
   virtual uint64_t bytes() const = 0;
 };
 
+// Copies between a backend's memory and the host's that go on beside its operations, in the order
+// of the calls. Both orders between copies and operations are said by fences:
+//
+//   queue.upload(layer 2 -> slot A)
+//   queue.hold_operations()     operations called from here on find layer 2
+//   queue.wait_for_operations() copies called from here on find slot B no longer in use
+//   queue.upload(layer 3 -> slot B); operations of layer 2 ...
+//
+// Used by the thread that calls the backend; must not outlive it.
+class CopyQueue {
+ public:
+  virtual ~CopyQueue() = default;
+  // Return at once. The host's memory must stay as it is until synchronize(), or until operations
+  // held for the copy are known to be done.
+  virtual void upload(std::span<const std::byte> from, std::byte* to) = 0;
+  virtual void download(const std::byte* from, std::span<std::byte> to) = 0;
+  // Copies called later wait for the operations called so far.
+  virtual void wait_for_operations() = 0;
+  // Operations called later wait for the copies called so far.
+  virtual void hold_operations() = 0;
+  // Returns when all copies called so far are done.
+  virtual void synchronize() = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -179,6 +205,23 @@ class Backend {
   // Makes room for steps up to `limits`, besides those reserved before; returns the scratch bytes
   // now held.
   virtual uint64_t reserve(const StepLimits& limits) = 0;
+  // What reserve(limits) alone would make a new backend hold, to the byte.
+  virtual uint64_t measure(const StepLimits& limits) const = 0;
+
+  // Whether its memory is the host's, so that views of it may be read and written in place. Of
+  // another device's memory the host knows the addresses only, and must copy; spans in arguments
+  // (ids, rows, segments, block tables) are always the host's.
+  virtual bool is_host() const { return true; }
+  // In the order of the operations; the host's memory may be used again when they return, and
+  // download() has brought what operations before it wrote. Throw Error(kRuntime) when the device
+  // was lost.
+  virtual void upload(std::span<const std::byte> from, std::byte* to);
+  virtual void download(const std::byte* from, std::span<std::byte> to);
+  virtual std::unique_ptr<CopyQueue> make_copy_queue();
+  // Memory of the host that copies to and from the device reach fast (pinned), or plain memory
+  // where the system refuses that. Aligned to 4096 bytes, not zeroed. Throws std::bad_alloc.
+  virtual std::unique_ptr<DeviceBuffer> allocate_host(uint64_t bytes);
+
   // Throws Error(kUnsupported) naming the type when weights of `dtype` cannot be used.
   virtual void require(const DType& dtype) = 0;
 

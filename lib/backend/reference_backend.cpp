@@ -149,6 +149,7 @@ class ReferenceBackend final : public Backend {
     return std::make_unique<HostBuffer>(bytes);
   }
   uint64_t reserve(const StepLimits&) override { return 0; }  // every operation allocates
+  uint64_t measure(const StepLimits&) const override { return 0; }
   void require(const DType& dtype) override;
 
   void embed(const EmbedArgs& args) override;

@@ -23,6 +23,7 @@ class TapBackend final : public Backend {
   std::string name() const override { return inner_.name(); }
   std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) override { return inner_.allocate(bytes); }
   uint64_t reserve(const StepLimits& limits) override { return inner_.reserve(limits); }
+  uint64_t measure(const StepLimits& limits) const override { return inner_.measure(limits); }
   void require(const DType& dtype) override { inner_.require(dtype); }
 
   void embed(const EmbedArgs& args) override { inner_.embed(args); }

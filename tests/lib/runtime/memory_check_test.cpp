@@ -18,6 +18,7 @@ class GreedyBackend final : public Backend {
   uint64_t reserve(const StepLimits& limits) override {
     return held_ = std::max(held_, limits.tokens > 1 ? uint64_t{1} << 60 : 0);
   }
+  uint64_t measure(const StepLimits&) const override { return 0; }
   void require(const DType&) override {}
   void embed(const EmbedArgs&) override {}
   void norm_linear(const NormLinearArgs&) override {}
