@@ -20,10 +20,11 @@ std::string choose_engine_isa(std::string_view requested) {
   return requested == kReference ? kReference : choose_isa(requested);
 }
 
-Engine::Engine(const EngineOptions& options)
+Engine::Engine(const EngineOptions& options, std::vector<EngineDevice> devices)
     : log_(options.log),
-      pool_(std::make_unique<ThreadPool>(
-          choose_threads(read_host_facts(), options.threads).threads)) {
+      pool_(
+          std::make_unique<ThreadPool>(choose_threads(read_host_facts(), options.threads).threads)),
+      devices_(std::move(devices)) {
   if (options.isa == kReference) {
     backend_ = make_reference_backend(options.activations);
   } else {

@@ -8,12 +8,14 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
 #include "lib/backend/backend.h"
+#include "lib/backend/device_module.h"
 #include "lib/base/log.h"
 #include "lib/base/thread_pool.h"
 
@@ -31,10 +33,17 @@ std::vector<IsaInfo> engine_isas();
 // What an engine would use. Throws as Engine does.
 std::string choose_engine_isa(std::string_view requested);
 
+// A device besides the host's processors.
+struct EngineDevice {
+  std::string name;  // "cuda:0"
+  DeviceFacts facts;
+  std::unique_ptr<Backend> backend;
+};
+
 class Engine {
  public:
   // Throws Error(kUnsupported) for an ISA the machine lacks, Error(kUsage) for one not known.
-  explicit Engine(const EngineOptions& options);
+  explicit Engine(const EngineOptions& options, std::vector<EngineDevice> devices = {});
 
   const LogSink& log_sink() const { return log_; }
   void log(LogLevel level, std::string_view text) const {
@@ -45,11 +54,14 @@ class Engine {
   std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
   Backend& backend() const { return *backend_; }
   ThreadPool& pool() const { return *pool_; }
+  std::span<const EngineDevice> devices() const { return devices_; }
+  Backend& device(int index) const { return *devices_[index].backend; }
 
  private:
   LogSink log_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Backend> backend_;  // borrows the pool
+  std::vector<EngineDevice> devices_;
   mutable std::mutex mutex_;
 };
 
