@@ -12,6 +12,8 @@
 //     for panel types
 //   * nothing is read but what the arguments name (stale cache positions hold NaN), and nothing is
 //     written past the end of an output
+//
+// Memory of a backend is touched through upload() and download() alone: it need not be the host's.
 #pragma once
 
 #include <functional>
@@ -29,8 +31,9 @@ struct TestedBackend {
 };
 using BackendFactory = std::function<TestedBackend(int threads, Activations activations)>;
 
-void check_memory(const BackendFactory& make);            // allocate, reserve, require, name
-void check_embed(const BackendFactory& make);             // all types
+void check_memory(const BackendFactory& make);  // allocate, reserve, measure, require, name
+void check_copies(const BackendFactory& make);  // upload, download, CopyQueue, allocate_host
+void check_embed(const BackendFactory& make);   // all types
 void check_integer_products(const BackendFactory& make);  // norm_linear, linear_add, logits, int8
 void check_normed_products(const BackendFactory& make);   // the same ops and types with a norm
 void check_float_products(const BackendFactory& make);    // f32, f16, bf16; Activations::kF32

@@ -24,10 +24,12 @@ Norm place_norm(Memory& memory, const ProductInput& input) {
           .epsilon = input.epsilon};
 }
 
-void reserve(Backend& backend, const ProductInput& input, int64_t logit_rows = 0) {
+void reserve(Backend& backend, const ProductInput& input, int64_t output_rows,
+             int64_t logit_rows = 0) {
   backend.reserve({.tokens = input.tokens,
                    .logit_rows = logit_rows,
                    .input_cols = input.cols,
+                   .output_rows = output_rows,
                    .float_weights = true});
 }
 
@@ -66,12 +68,14 @@ std::vector<std::vector<float>> run_norm_linear(Backend& backend, const ProductI
                          .bias = place_optional(memory, projections[i].bias),
                          .out = memory.output(input.tokens, weights[i].rows)});
   }
-  reserve(backend, input);
+  int64_t most_rows = 0;
+  for (const Weight& weight : weights) most_rows = std::max(most_rows, weight.rows);
+  reserve(backend, input, most_rows);
   backend.norm_linear({.x = place_input(memory, input),
                        .norm = place_norm(memory, input),
                        .projections = arguments});
   std::vector<std::vector<float>> outs;
-  for (const Projection& argument : arguments) outs.push_back(values_of(argument.out));
+  for (const Projection& argument : arguments) outs.push_back(memory.values_of(argument.out));
   return outs;
 }
 
@@ -81,13 +85,13 @@ std::vector<float> run_linear_add(Backend& backend, const ProductInput& input,
   Memory memory(backend);
   const Weight weight = memory.place(projection.weight);
   const View<float> out(memory.place(residual), input.tokens, weight.rows);
-  reserve(backend, input);
+  reserve(backend, input, weight.rows);
   backend.linear_add({.x = place_input(memory, input),
                       .weight = &weight,
                       .bias = place_optional(memory, projection.bias),
                       .scale = scale,
                       .residual = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 std::vector<float> run_logits(Backend& backend, const ProductInput& input,
@@ -96,7 +100,7 @@ std::vector<float> run_logits(Backend& backend, const ProductInput& input,
   Memory memory(backend);
   const Weight weight = memory.place(head);
   const View<float> out = memory.output(static_cast<int64_t>(rows.size()), weight.rows);
-  reserve(backend, input, static_cast<int64_t>(rows.size()));
+  reserve(backend, input, 0, static_cast<int64_t>(rows.size()));
   backend.logits({.x = place_input(memory, input),
                   .rows = rows,
                   .norm = place_norm(memory, input),
@@ -104,7 +108,7 @@ std::vector<float> run_logits(Backend& backend, const ProductInput& input,
                   .scale = end.scale,
                   .softcap = end.softcap,
                   .out = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
@@ -117,7 +121,7 @@ std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
   if (gate) gate_weight = memory.place(gate->weight);
   if (gate) gate_bias = place_optional(memory, gate->bias);
   const View<float> out = memory.output(input.tokens, up_weight.rows);
-  reserve(backend, input);
+  reserve(backend, input, up_weight.rows);
   backend.gated_linear({.x = place_input(memory, input),
                         .norm = place_norm(memory, input),
                         .gate = gate ? &gate_weight : nullptr,
@@ -126,18 +130,19 @@ std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
                         .up_bias = place_optional(memory, up.bias),
                         .activation = activation,
                         .out = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 std::vector<float> run_norm_add(Backend& backend, const ProductInput& input,
                                 const std::vector<float>& residual, float scale) {
   Memory memory(backend);
   const View<float> out(memory.place(residual), input.tokens, input.cols);
+  reserve(backend, input, 0);
   backend.norm_add({.x = {memory.place(input.x), input.tokens, input.cols},
                     .norm = place_norm(memory, input),
                     .scale = scale,
                     .residual = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 namespace {
