@@ -25,6 +25,9 @@ void check_all_isas(Check check) {
 TEST_CASE("memory is allocated and types are required as the interface says") {
   check_all_isas(conformance::check_memory);
 }
+TEST_CASE("copies bring what was written, in order") {
+  check_all_isas(conformance::check_copies);
+}
 TEST_CASE("embedding rows are gathered exactly") {
   check_all_isas(conformance::check_embed);
 }

@@ -67,7 +67,7 @@ std::vector<float> run_attention(Backend& backend, const AttentionCase& attentio
                      .softcap = attention.softcap,
                      .window = attention.window,
                      .out = {flat.data(), tokens, shape.heads, shape.size}});
-  return values_of(flat);
+  return memory.values_of(flat);
 }
 
 // What scores are made of, in units of log2: the query times scale * log2(e) in floats, quantized
@@ -221,6 +221,7 @@ void check_attention(const BackendFactory& make) {
 
 void check_all(const BackendFactory& make) {
   check_memory(make);
+  check_copies(make);
   check_embed(make);
   check_integer_products(make);
   check_normed_products(make);

@@ -134,9 +134,23 @@ std::vector<float> random_input(Random& random, int64_t rows, int64_t cols) {
 std::byte* Memory::place_bytes(const void* source, uint64_t bytes) {
   pieces_.push_back({backend_.allocate(bytes + kGuardBytes), bytes});
   std::byte* data = pieces_.back().buffer->data();
-  if (bytes > 0) std::memcpy(data, source, bytes);
-  std::fill_n(data + bytes, kGuardBytes, kGuard);
+  std::vector<std::byte> content(bytes + kGuardBytes, kGuard);
+  if (bytes > 0) std::memcpy(content.data(), source, bytes);
+  backend_.upload(content, data);
   return data;
+}
+
+std::vector<std::byte> Memory::bytes_of(const std::byte* data, uint64_t count) const {
+  std::vector<std::byte> bytes(count);
+  backend_.download(data, bytes);
+  return bytes;
+}
+
+std::vector<float> Memory::values_of(View<float> view) const {
+  std::vector<float> values(view.size());
+  backend_.download(reinterpret_cast<const std::byte*>(view.data()),
+                    std::as_writable_bytes(std::span(values)));
+  return values;
 }
 
 View<float> Memory::output(int64_t rows, int64_t row_size) {
@@ -146,9 +160,9 @@ View<float> Memory::output(int64_t rows, int64_t row_size) {
 
 Memory::~Memory() {
   for (const Piece& piece : pieces_) {
-    const std::byte* guard = piece.buffer->data() + piece.used;
+    const auto guard = bytes_of(piece.buffer->data() + piece.used, kGuardBytes);
     const bool intact =
-        std::all_of(guard, guard + kGuardBytes, [](std::byte b) { return b == kGuard; });
+        std::all_of(guard.begin(), guard.end(), [](std::byte b) { return b == kGuard; });
     CHECK_MESSAGE(intact, "bytes behind a buffer of " << piece.used << " bytes were overwritten");
   }
 }
@@ -190,8 +204,10 @@ std::string find_excess(const std::vector<float>& expected, const std::vector<fl
 }
 
 Bench::Bench(const BackendFactory& make, Activations activations)
-    : reference(make_reference_backend(activations)) {
+    : reference(make_reference_backend(activations)),
+      float_reference(make_reference_backend(Activations::kF32)) {
   for (const int threads : {1, 2, 3}) tested.push_back(make(threads, activations));
+  exact_tokens = activations == Activations::kInt8 ? tested[0].exact_tokens : INT64_MAX;
 }
 
 }  // namespace mica::conformance

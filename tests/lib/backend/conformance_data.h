@@ -55,7 +55,8 @@ std::vector<DType> all_dtypes(int64_t cols);
 // scale, very large, exact ties, one number alone.
 std::vector<float> random_input(Random& random, int64_t rows, int64_t cols);
 
-// Memory of a backend for one call, with a pattern behind each piece.
+// Memory of a backend for one call, with a pattern behind each piece. It may be another device's:
+// all goes through upload() and download().
 class Memory {
  public:
   explicit Memory(Backend& backend) : backend_(backend) {}
@@ -69,6 +70,9 @@ class Memory {
   // An output, filled with NaN so that what is not written is seen.
   View<float> output(int64_t rows, int64_t row_size);
 
+  std::vector<float> values_of(View<float> view) const;
+  std::vector<std::byte> bytes_of(const std::byte* data, uint64_t count) const;
+
  private:
   std::byte* place_bytes(const void* source, uint64_t bytes);
 
@@ -80,9 +84,6 @@ class Memory {
   std::vector<Piece> pieces_;
 };
 
-inline std::vector<float> values_of(View<float> view) {
-  return {view.data(), view.data() + view.size()};
-}
 // Rows [first, first + count) of [rows, row_size].
 std::vector<float> rows_of(const std::vector<float>& values, int64_t row_size, int64_t first,
                            int64_t count);
@@ -96,8 +97,12 @@ std::string find_excess(const std::vector<float>& expected, const std::vector<fl
 // Backends under test with 1, 2 and 3 threads, and the reference.
 struct Bench {
   Bench(const BackendFactory& make, Activations activations);
+  bool is_exact(int64_t tokens) const { return tokens <= exact_tokens; }
+
   std::unique_ptr<Backend> reference;
+  std::unique_ptr<Backend> float_reference;  // Activations::kF32
   std::vector<TestedBackend> tested;
+  int64_t exact_tokens;
 };
 
 }  // namespace mica::conformance

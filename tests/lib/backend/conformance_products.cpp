@@ -24,10 +24,12 @@ Norm place_norm(Memory& memory, const ProductInput& input) {
           .epsilon = input.epsilon};
 }
 
-void reserve(Backend& backend, const ProductInput& input, int64_t logit_rows = 0) {
+void reserve(Backend& backend, const ProductInput& input, int64_t output_rows,
+             int64_t logit_rows = 0) {
   backend.reserve({.tokens = input.tokens,
                    .logit_rows = logit_rows,
                    .input_cols = input.cols,
+                   .output_rows = output_rows,
                    .float_weights = true});
 }
 
@@ -66,12 +68,14 @@ std::vector<std::vector<float>> run_norm_linear(Backend& backend, const ProductI
                          .bias = place_optional(memory, projections[i].bias),
                          .out = memory.output(input.tokens, weights[i].rows)});
   }
-  reserve(backend, input);
+  int64_t most_rows = 0;
+  for (const Weight& weight : weights) most_rows = std::max(most_rows, weight.rows);
+  reserve(backend, input, most_rows);
   backend.norm_linear({.x = place_input(memory, input),
                        .norm = place_norm(memory, input),
                        .projections = arguments});
   std::vector<std::vector<float>> outs;
-  for (const Projection& argument : arguments) outs.push_back(values_of(argument.out));
+  for (const Projection& argument : arguments) outs.push_back(memory.values_of(argument.out));
   return outs;
 }
 
@@ -81,13 +85,13 @@ std::vector<float> run_linear_add(Backend& backend, const ProductInput& input,
   Memory memory(backend);
   const Weight weight = memory.place(projection.weight);
   const View<float> out(memory.place(residual), input.tokens, weight.rows);
-  reserve(backend, input);
+  reserve(backend, input, weight.rows);
   backend.linear_add({.x = place_input(memory, input),
                       .weight = &weight,
                       .bias = place_optional(memory, projection.bias),
                       .scale = scale,
                       .residual = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 std::vector<float> run_logits(Backend& backend, const ProductInput& input,
@@ -96,7 +100,7 @@ std::vector<float> run_logits(Backend& backend, const ProductInput& input,
   Memory memory(backend);
   const Weight weight = memory.place(head);
   const View<float> out = memory.output(static_cast<int64_t>(rows.size()), weight.rows);
-  reserve(backend, input, static_cast<int64_t>(rows.size()));
+  reserve(backend, input, 0, static_cast<int64_t>(rows.size()));
   backend.logits({.x = place_input(memory, input),
                   .rows = rows,
                   .norm = place_norm(memory, input),
@@ -104,7 +108,7 @@ std::vector<float> run_logits(Backend& backend, const ProductInput& input,
                   .scale = end.scale,
                   .softcap = end.softcap,
                   .out = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
@@ -117,7 +121,7 @@ std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
   if (gate) gate_weight = memory.place(gate->weight);
   if (gate) gate_bias = place_optional(memory, gate->bias);
   const View<float> out = memory.output(input.tokens, up_weight.rows);
-  reserve(backend, input);
+  reserve(backend, input, up_weight.rows);
   backend.gated_linear({.x = place_input(memory, input),
                         .norm = place_norm(memory, input),
                         .gate = gate ? &gate_weight : nullptr,
@@ -126,18 +130,19 @@ std::vector<float> run_gated_linear(Backend& backend, const ProductInput& input,
                         .up_bias = place_optional(memory, up.bias),
                         .activation = activation,
                         .out = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 std::vector<float> run_norm_add(Backend& backend, const ProductInput& input,
                                 const std::vector<float>& residual, float scale) {
   Memory memory(backend);
   const View<float> out(memory.place(residual), input.tokens, input.cols);
+  reserve(backend, input, 0);
   backend.norm_add({.x = {memory.place(input.x), input.tokens, input.cols},
                     .norm = place_norm(memory, input),
                     .scale = scale,
                     .residual = out});
-  return values_of(out);
+  return memory.values_of(out);
 }
 
 namespace {
@@ -240,6 +245,41 @@ std::vector<double> float_tolerance(const ProductInput& input, const TestProject
   for (double& value : tolerance) value += 0x1p-126;  // results may be flushed
   add_bias_rounding(tolerance, projection.bias);
   return tolerance;
+}
+
+// bf16 has 8 significant bits: either factor is off by 2^-8 of itself at most, or flushed to zero
+// from below 2^-126. A matrix unit may cut where a float sum rounds: twice its error.
+std::vector<double> bf16_tolerance(const ProductInput& input, const TestProjection& projection) {
+  const double proportion =
+      (1 + 0x1p-8) * (1 + 0x1p-8) - 1 + 2 * static_cast<double>(input.cols + 4) * kRounding;
+  std::vector<double> deviation = normalize(input);
+  for (double& value : deviation) value = proportion * std::fabs(value) + 0x1p-126;
+  if (!input.norm_weight.empty()) {
+    const std::vector<double> norm = norm_tolerance(input);
+    for (size_t i = 0; i < norm.size(); ++i) deviation[i] += norm[i];
+  }
+  std::vector<double> tolerance = multiply_magnitudes(deviation, projection.weight);
+  for (double& value : tolerance) value += 0x1p-126;
+  add_bias_rounding(tolerance, projection.bias);
+  return tolerance;
+}
+
+ExpectedRows::ExpectedRows(const Bench& bench, std::vector<float> exact, const ProductInput& input,
+                           const TestProjection& projection)
+    : bench_(bench), row_size_(projection.weight.rows), exact_(std::move(exact)) {
+  if (bench.is_exact(input.tokens)) return;
+  rounded_ = run_norm_linear(*bench.float_reference, input, {projection})[0];
+  tolerance_ = bf16_tolerance(input, projection);
+}
+
+std::string ExpectedRows::find_difference(int64_t first, int64_t tokens,
+                                          const std::vector<float>& actual) const {
+  if (bench_.is_exact(tokens)) {
+    return conformance::find_difference(rows_of(exact_, row_size_, first, tokens), actual);
+  }
+  const auto tolerance = tolerance_.begin() + first * row_size_;
+  return find_excess(rows_of(rounded_, row_size_, first, tokens), actual,
+                     {tolerance, tolerance + tokens * row_size_});
 }
 
 }  // namespace mica::conformance

@@ -71,7 +71,7 @@ RopeResult run_rope_store(Backend& backend, const RopeCase& rope) {
                          .rope = table,
                          .kv = {rope.layout, base},
                          .segments = segments});
-  return {values_of(q), values_of(k), {base, base + cache.size()}};
+  return {memory.values_of(q), memory.values_of(k), memory.bytes_of(base, cache.size())};
 }
 
 // How far rotated values may be off: a norm's common factor (a float sum of squares) and three
