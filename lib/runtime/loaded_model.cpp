@@ -90,7 +90,7 @@ void LoadedModel::place(const LoadOptions& options) {
       engine_->device(part.device).require(tensor.dtype);
   }
   const auto lock = engine_->lock();
-  placed_.emplace(*engine_, weights_, *options.placement, options.progress);
+  placed_.emplace(*engine_, file_, weights_, *options.placement, options.progress);
   file_.check();
 }
 

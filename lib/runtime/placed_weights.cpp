@@ -112,14 +112,14 @@ uint64_t PlacedWeights::part_bytes(const ModelWeights& mapped, const Placement& 
   return lay_out(mapped, placement.parts, index, nullptr).bytes;
 }
 
-PlacedWeights::PlacedWeights(const Engine& engine, const ModelWeights& mapped,
+PlacedWeights::PlacedWeights(const Engine& engine, const MicaFile& file, const ModelWeights& mapped,
                              const Placement& placement, const Progress& progress)
     : streaming_{placement.streaming.from_tokens, placement.streaming.tokens} {
   check_placement(engine, mapped, placement);
   uint64_t total = 0, done = 0;
   for (size_t i = 0; i < placement.parts.size(); ++i) total += part_bytes(mapped, placement, i);
-  const auto copied = [&](uint64_t bytes) {
-    done += bytes;
+  const auto copied = [&](WeightRun run) {
+    done += run.size();
     if (!progress || progress(done, total)) return;
     throw Error(ErrorCode::kInterrupted,
                 fmt::format("loading: stopped after {} of {} MiB", done >> 20, total >> 20));
@@ -134,13 +134,18 @@ PlacedWeights::PlacedWeights(const Engine& engine, const ModelWeights& mapped,
     Backend& reached_by =
         part.device == kHostDevice ? engine.device(placement.parts[i + 1].device) : backend;
     memory_.push_back(place(mapped, placement, i, backend, reached_by, copied));
+    // Of what the host computes there is one copy in its memory.
+    if (part.device == kHostDevice) {
+      for (int64_t layer = 0; layer < part.layers; ++layer)
+        file.release(run_of(mapped.layers[part.first_layer + layer]));
+    }
     parts_.back().weights = &memory_.back()->weights;
   }
 }
 
 std::unique_ptr<PlacedWeights::Memory> PlacedWeights::place(
     const ModelWeights& mapped, const Placement& placement, size_t index, Backend& backend,
-    Backend& reached_by, const std::function<void(uint64_t)>& copied) {
+    Backend& reached_by, const std::function<void(WeightRun)>& copied) {
   auto memory = std::make_unique<Memory>();
   const uint64_t bytes = part_bytes(mapped, placement, index);
   try {
@@ -161,7 +166,7 @@ std::unique_ptr<PlacedWeights::Memory> PlacedWeights::place(
     } else {
       std::memcpy(base + piece.offset, piece.from.data(), piece.from.size());
     }
-    copied(piece.from.size());
+    copied(piece.from);
   }
   if (copier) copier->finish();
   memory->weights = std::move(image.weights);

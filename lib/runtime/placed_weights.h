@@ -2,7 +2,7 @@
 //
 // Parts of the host use the file's map; those that a device is to fetch for prompts lie in one
 // piece of memory that it reaches fast. Parts of a device are copied there, through two pieces of
-// such memory, in one allocation a part. The engine and the mapped weights outlive it.
+// such memory, in one allocation a part. Engine, file and mapped weights outlive it.
 #pragma once
 
 #include <functional>
@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "formats/reader.h"
 #include "lib/base/log.h"
 #include "lib/model/pipeline.h"
 #include "lib/runtime/engine.h"
@@ -24,8 +25,8 @@ class PlacedWeights {
   // Throws Error(kUsage) for a placement that does not fit the model or the engine,
   // Error(kDoesNotFit) when a device has no room, Error(kInterrupted) when `progress` (bytes)
   // returns false.
-  PlacedWeights(const Engine& engine, const ModelWeights& mapped, const Placement& placement,
-                const Progress& progress = {});
+  PlacedWeights(const Engine& engine, const MicaFile& file, const ModelWeights& mapped,
+                const Placement& placement, const Progress& progress = {});
 
   std::span<const PipelinePart> parts() const { return parts_; }
   const PipelineStreaming& streaming() const { return streaming_; }
@@ -38,10 +39,10 @@ class PlacedWeights {
     ModelWeights weights;
     std::unique_ptr<DeviceBuffer> buffer;
   };
-  // `reached_by`: the device that copies from a host part.
+  // `reached_by`: the device that copies from a host part. `copied` is told of each run.
   static std::unique_ptr<Memory> place(const ModelWeights& mapped, const Placement& placement,
                                        size_t index, Backend& backend, Backend& reached_by,
-                                       const std::function<void(uint64_t)>& copied);
+                                       const std::function<void(WeightRun)>& copied);
 
   std::vector<std::unique_ptr<Memory>> memory_;  // of parts that are not in the map
   std::vector<PipelinePart> parts_;
