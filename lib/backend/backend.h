@@ -209,7 +209,7 @@ class Backend {
   virtual uint64_t measure(const StepLimits& limits) const = 0;
 
   // Of its memory now; 0: not known.
-  virtual uint64_t free_bytes() { return 0; }
+  virtual uint64_t free_bytes() const { return 0; }
 
   // Whether its memory is the host's, so that views of it may be read and written in place. Of
   // another device's memory the host knows the addresses only, and must copy; spans in arguments

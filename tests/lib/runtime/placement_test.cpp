@@ -16,7 +16,7 @@ constexpr int kLayers = 5;
 
 // The engine's CPU, and devices of the same kernels.
 std::shared_ptr<const Engine> engine_with_devices(int devices) {
-  return std::make_shared<Engine>(EngineOptions{.threads = 1, .isa = "generic"},
+  return std::make_shared<Engine>(EngineOptions{.threads = 1},
                                   make_test_devices(devices));
 }
 
@@ -57,7 +57,7 @@ std::vector<float> logits_after(const std::shared_ptr<const LoadedModel>& model,
 
 std::vector<float> logits_on_host(const std::string& path, const std::vector<TokenId>& ids,
                                   KvType kv = KvType::kF16) {
-  return logits_after(LoadedModel::load(make_engine(), path), ids, 512, kv);
+  return logits_after(LoadedModel::load(make_engine("auto"), path), ids, 512, kv);
 }
 
 TEST_CASE("layers on the host, on a device and on two devices give the logits of the host alone") {
@@ -109,7 +109,7 @@ TEST_CASE("a session of a cut model is shortened and continued as any other") {
   Placement placement = cut_at(3);
   placement.streaming = {.from_tokens = 20, .tokens = 64};
   Session cut(load_placed(path, placement), {.chunk = 16});
-  Session whole(LoadedModel::load(make_engine(), path));
+  Session whole(LoadedModel::load(make_engine("auto"), path));
   const auto ids = some_ids(120), others = some_ids(70, 1);
   for (Session* session : {&cut, &whole}) {
     CHECK(session->feed(ids));
@@ -130,7 +130,7 @@ TEST_CASE("a streamed prompt that is cancelled leaves a session that goes on") {
   CHECK_FALSE(session.feed(ids, &cancel));
   CHECK(session.ids().empty());
   CHECK(session.feed(ids));
-  Session whole(LoadedModel::load(make_engine(), path));
+  Session whole(LoadedModel::load(make_engine("auto"), path));
   CHECK(whole.feed(ids));
   CHECK(std::ranges::equal(session.logits(), whole.logits()));
 }

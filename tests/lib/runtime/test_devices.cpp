@@ -1,16 +1,15 @@
 #include "tests/lib/runtime/test_devices.h"
 
-#include "backends/cpu/cpu_backend.h"
+#include "tests/support/mock_device.h"
 
 namespace mica::testing {
 
 std::vector<EngineDevice> make_test_devices(int count) {
-  static ThreadPool pool(1);
   std::vector<EngineDevice> devices;
   for (int i = 0; i < count; ++i) {
     devices.push_back({.name = "test:" + std::to_string(i),
                        .facts = {},
-                       .backend = make_cpu_backend(pool, {.isa = "generic"})});
+                       .backend = std::make_unique<MockBackend>(MockOptions{})});
   }
   return devices;
 }

@@ -1,4 +1,4 @@
-// Devices for engines under test.
+// Mock devices for engines under test.
 #pragma once
 
 #include <vector>
