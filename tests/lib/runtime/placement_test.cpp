@@ -16,8 +16,7 @@ constexpr int kLayers = 5;
 
 // The engine's CPU, and devices of the same kernels.
 std::shared_ptr<const Engine> engine_with_devices(int devices) {
-  return std::make_shared<Engine>(EngineOptions{.threads = 1},
-                                  make_test_devices(devices));
+  return std::make_shared<Engine>(EngineOptions{.threads = 1}, make_test_devices(devices));
 }
 
 std::shared_ptr<const LoadedModel> load_placed(const std::string& path, const Placement& placement,
@@ -100,6 +99,24 @@ TEST_CASE("prompts that take the host's layers to a device give the same logits"
     Placement three{.parts = {{kHostDevice, 0, 2}, {0, 2, 2}, {1, 4, 1}}};
     three.streaming = {.from_tokens = 20, .tokens = 128};
     CHECK(logits_after(load_placed(path, three), ids, 16, kv) == expected);
+  }
+}
+
+TEST_CASE("1,000 streamed prompts over devices whose work comes late give the same logits") {
+  const TempFolder folder;
+  const std::string path = write_model(folder);
+  const auto ids = some_ids(50);
+  const std::vector<float> expected = logits_on_host(path, ids);
+  Placement placement{.parts = {{kHostDevice, 0, 2}, {0, 2, 2}, {1, 4, 1}}};
+  placement.streaming = {.from_tokens = 10, .tokens = 32};
+  for (unsigned seed = 1; seed <= 50; ++seed) {
+    const auto engine =
+        std::make_shared<Engine>(EngineOptions{.threads = 1}, make_test_devices(2, seed));
+    const auto model = LoadedModel::load(engine, path, {.placement = placement});
+    for (int run = 0; run < 20; ++run) {
+      CAPTURE(seed);
+      REQUIRE(logits_after(model, ids, 8) == expected);
+    }
   }
 }
 

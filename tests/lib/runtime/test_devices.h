@@ -7,6 +7,7 @@
 
 namespace mica::testing {
 
-std::vector<EngineDevice> make_test_devices(int count);
+// With a seed, operations and copies come late at random.
+std::vector<EngineDevice> make_test_devices(int count, unsigned seed = 0);
 
 }  // namespace mica::testing
