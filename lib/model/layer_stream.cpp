@@ -11,13 +11,6 @@ uint64_t aligned(uint64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-uint64_t largest_layer(const ModelWeights& weights, LayerRange range) {
-  uint64_t largest = 0;
-  for (int64_t i = range.first; i < range.end(); ++i)
-    largest = std::max<uint64_t>(largest, run_of(weights.layers[i]).size());
-  return largest;
-}
-
 // Blocks that hold positions [begin, end) of a segment's sequence.
 std::span<const int32_t> blocks_of(const BatchSegment& segment, int64_t begin, int64_t end) {
   if (begin >= end) return {};
@@ -40,6 +33,13 @@ LayerStream::LayerStream(Backend& device, const ModelWeights& host, LayerRange r
     std::byte* base = memory_->data() + i * each;
     slots_[i] = {.weights = base, .kv = base + weights};
   }
+}
+
+uint64_t LayerStream::largest_layer(const ModelWeights& weights, LayerRange range) {
+  uint64_t largest = 0;
+  for (int64_t i = range.first; i < range.end(); ++i)
+    largest = std::max<uint64_t>(largest, run_of(weights.layers[i]).size());
+  return largest;
 }
 
 uint64_t LayerStream::slot_bytes(uint64_t largest_layer, const KvLayout& layout, int64_t blocks) {

@@ -33,6 +33,7 @@ class LayerStream {
   LayerStream(Backend& device, const ModelWeights& host, LayerRange range, const KvLayout& layout,
               int64_t blocks);
 
+  static uint64_t largest_layer(const ModelWeights& weights, LayerRange range);
   // Bytes of its slots on the device.
   static uint64_t slot_bytes(uint64_t largest_layer, const KvLayout& layout, int64_t blocks);
 

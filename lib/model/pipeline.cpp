@@ -54,14 +54,6 @@ void Pipeline::prepare_streaming(const KvPool& kv, int64_t blocks) {
                                           kv.layout(), blocks);
 }
 
-uint64_t Pipeline::reserved_bytes() const {
-  uint64_t bytes = 0;
-  for (const auto& decoder : decoders_) {
-    if (decoder->backend().is_host()) bytes += decoder->reserved_bytes();
-  }
-  return bytes;
-}
-
 int64_t Pipeline::step_tokens(int64_t tokens) const {
   const bool streamed = stream_ && tokens >= limits_.streaming.from_tokens;
   return std::min(tokens, streamed ? limits_.streaming.tokens : limits_.step.tokens);

@@ -49,8 +49,6 @@ class Pipeline {
   // Makes room for streaming the pool's keys and values; before the first streamed step.
   void prepare_streaming(const KvPool& kv, int64_t blocks);
 
-  // Memory of the host's that its steps may come to use, as Decoder::reserved_bytes().
-  uint64_t reserved_bytes() const;
   // Tokens that a step may have when `tokens` are to be run.
   int64_t step_tokens(int64_t tokens) const;
 

@@ -9,34 +9,80 @@
 namespace mica {
 namespace {
 
-// Of the host's parts: keys and values, and what decoders take before the backend is asked.
-uint64_t host_bytes(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
-                    const PipelineLimits& limits) {
-  uint64_t bytes = 0;
+// What steps of part `index` take besides its weights and the backend's scratch memory.
+uint64_t plain_bytes(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
+                     const PipelineLimits& limits, size_t index) {
   const std::span<const PipelinePart> parts = model.parts();
-  for (size_t i = 0; i < parts.size(); ++i) {
-    if (!parts[i].backend->is_host()) continue;
-    bytes += KvPool::bytes_of(parts[i].layers.count, layout, request.blocks);
-    bytes += Decoder::scratch_bytes(model.config(), parts[i].weights->traits,
-                                    Pipeline::decoder_limits(limits, i, parts.size()));
+  const PipelinePart& part = parts[index];
+  uint64_t bytes = KvPool::bytes_of(part.layers.count, layout, request.blocks) +
+                   Decoder::scratch_bytes(model.config(), part.weights->traits,
+                                          Pipeline::decoder_limits(limits, index, parts.size()));
+  if (index == 1 && limits.streaming.possible()) {
+    bytes += LayerStream::slot_bytes(LayerStream::largest_layer(*parts[0].weights, parts[0].layers),
+                                     layout, request.blocks);
   }
   return bytes;
 }
 
-std::string sentence_of(const LoadedModel& model, const RoomRequest& request) {
-  return model.file().path() + ": " + request.use;
+// Of the scratch memory what the backend does not hold already, for others.
+uint64_t workspace_bytes(const LoadedModel& model, const PipelineLimits& limits, size_t index) {
+  const PipelinePart& part = model.parts()[index];
+  const uint64_t needed = part.backend->measure(
+      Decoder::step_limits(model.config(), part.weights->traits,
+                           Pipeline::decoder_limits(limits, index, model.parts().size())));
+  const uint64_t held = part.backend->reserve({});
+  return needed > held ? needed - held : 0;
+}
+
+void require_device_memory(const std::string& what, const Backend& device, uint64_t bytes) {
+  const uint64_t free = device.free_bytes();
+  if (free == 0 || bytes <= free) return;
+  throw Error(ErrorCode::kDoesNotFit,
+              fmt::format("{}: expected {} MiB for keys, values and intermediate results on {}, "
+                          "found {} MiB free",
+                          what, bytes >> 20, device.name(), free >> 20));
+}
+
+// The host's parts together, each device's alone. Keys and values, the most by far, come first:
+// they are known without asking a backend.
+void require_memory(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
+                    const PipelineLimits& limits) {
+  const std::string what = model.file().path() + ": " + request.use;
+  for (const bool with_workspace : {false, true}) {
+    uint64_t host_bytes = 0;
+    for (size_t i = 0; i < model.parts().size(); ++i) {
+      const Backend& backend = *model.parts()[i].backend;
+      uint64_t bytes = plain_bytes(model, request, layout, limits, i);
+      if (with_workspace) bytes += workspace_bytes(model, limits, i);
+      if (backend.is_host()) {
+        host_bytes += bytes;
+      } else {
+        require_device_memory(what, backend, bytes);
+      }
+    }
+    require_host_memory(what, host_bytes);
+  }
 }
 
 Room allocate(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
               const PipelineLimits& limits) {
   const std::span<const PipelinePart> parts = model.parts();
-  Room room;
-  room.pipeline =
-      std::make_unique<Pipeline>(std::vector(parts.begin(), parts.end()), model.config(), limits);
-  room.pool =
-      std::make_unique<KvPool>(Pipeline::kv_parts(parts, limits.streaming), layout, request.blocks);
-  room.pipeline->prepare_streaming(*room.pool, request.blocks);
-  return room;
+  try {
+    Room room;
+    room.pipeline =
+        std::make_unique<Pipeline>(std::vector(parts.begin(), parts.end()), model.config(), limits);
+    room.pool = std::make_unique<KvPool>(Pipeline::kv_parts(parts, limits.streaming), layout,
+                                         request.blocks);
+    room.pipeline->prepare_streaming(*room.pool, request.blocks);
+    return room;
+  } catch (const std::bad_alloc&) {
+    if (parts.back().backend->is_host()) throw;
+    // A device in pieces, or one that claimed to have more than it gives.
+    throw Error(ErrorCode::kDoesNotFit,
+                fmt::format("{}: {}: expected memory for keys, values and intermediate results on "
+                            "{}, found that it gives no more",
+                            model.file().path(), request.use, parts.back().backend->name()));
+  }
 }
 
 }  // namespace
@@ -47,31 +93,8 @@ Room make_room(const LoadedModel& model, const RoomRequest& request) {
       .type = request.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
   PipelineLimits limits{.step = request.limits};
   if (request.streams) limits.streaming = model.streaming();
-  const std::string sentence = sentence_of(model, request);
-  // Most is known before anything is allocated, a backend's part only when it has reserved it.
-  require_host_memory(sentence, host_bytes(model, request, layout, limits));
-  const std::span<const PipelinePart> parts = model.parts();
-  try {
-    Room room = allocate(model, request, layout, limits);
-    uint64_t bytes = room.pipeline->reserved_bytes();
-    for (const PipelinePart& part : parts) {
-      if (part.backend->is_host())
-        bytes += KvPool::bytes_of(part.layers.count, layout, request.blocks);
-    }
-    require_host_memory(sentence, bytes);
-    return room;
-  } catch (const std::bad_alloc&) {
-    if (parts.back().backend->is_host()) throw;
-    std::string free;
-    for (const PipelinePart& part : parts) {
-      if (part.backend->is_host()) continue;
-      free += fmt::format("{}{} MiB on {}", free.empty() ? "" : ", ",
-                          part.backend->free_bytes() >> 20, part.backend->name());
-    }
-    throw Error(ErrorCode::kDoesNotFit,
-                sentence + ": expected memory for keys, values and intermediate results, found " +
-                    free + " free");
-  }
+  require_memory(model, request, layout, limits);
+  return allocate(model, request, layout, limits);
 }
 
 }  // namespace mica

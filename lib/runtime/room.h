@@ -24,10 +24,9 @@ struct RoomRequest {
   bool streams = false;  // whether prompts may take the host's layers to a device
 };
 
-// Call with the engine locked. Throws Error(kDoesNotFit) "MODEL: USE: expected N MiB ..." when the
-// memory available now, the host's or a device's, cannot hold all of it, Error(kUnsupported) for
-// keys and values that the model cannot have. What a backend has reserved it keeps, used or not: a
-// request refused once is refused again.
+// Call with the engine locked. Throws Error(kDoesNotFit) "MODEL: USE: expected N MiB ..." before
+// anything is allocated when the memory available now, the host's or a device's, cannot hold all of
+// it, Error(kUnsupported) for keys and values that the model cannot have.
 Room make_room(const LoadedModel& model, const RoomRequest& request);
 
 }  // namespace mica

@@ -7,6 +7,7 @@
 #include "tests/lib/runtime/test_devices.h"
 #include "tests/lib/runtime/tiny_runtime.h"
 #include "tests/support/error_of.h"
+#include "tests/support/mock_device.h"
 #include "tests/support/tiny_tokenizer.h"
 
 namespace mica::testing {
@@ -150,6 +151,68 @@ TEST_CASE("a streamed prompt that is cancelled leaves a session that goes on") {
   Session whole(LoadedModel::load(make_engine("auto"), path));
   CHECK(whole.feed(ids));
   CHECK(std::ranges::equal(session.logits(), whole.logits()));
+}
+
+std::shared_ptr<const Engine> engine_with(const MockOptions& options) {
+  std::vector<EngineDevice> devices;
+  devices.push_back({.name = "mock:0", .backend = std::make_unique<MockBackend>(options)});
+  return std::make_shared<Engine>(EngineOptions{.threads = 1}, std::move(devices));
+}
+
+TEST_CASE("a device without room for the weights is refused with both numbers") {
+  const TempFolder folder;
+  const std::string path = write_model(folder);
+  const auto engine = engine_with({.memory_bytes = 40 << 10});
+  const Error error = error_of([&] { LoadedModel::load(engine, path, {.placement = cut_at(2)}); });
+  CHECK(error.code() == ErrorCode::kDoesNotFit);
+  CAPTURE(error.message());
+  CHECK(error.message().find("expected ") != std::string::npos);
+  CHECK(error.message().find(" for the weights of 3 layers, found ") != std::string::npos);
+}
+
+TEST_CASE("a device without room for keys and values is refused, and a shorter context fits") {
+  const TempFolder folder;
+  const std::string path = write_model(folder);
+  const auto engine = engine_with({.memory_bytes = 1 << 20});
+  const auto model = LoadedModel::load(engine, path, {.placement = cut_at(2)});
+  const Error error = error_of([&] { Session(model, {.context = 1024, .chunk = 512}); });
+  CHECK(error.code() == ErrorCode::kDoesNotFit);
+  CHECK(error.message().find("a context of 1024 tokens: expected ") != std::string::npos);
+  CHECK(error.message().find(" for keys, values and intermediate results on mock of cpu") !=
+        std::string::npos);
+  CHECK(Session(model, {.context = 64, .chunk = 8}).feed(some_ids(40)));
+}
+
+TEST_CASE("without pinned memory all is as with it") {
+  const TempFolder folder;
+  const std::string path = write_model(folder);
+  Placement placement = cut_at(3);
+  placement.streaming = {.from_tokens = 20, .tokens = 64};
+  const auto ids = some_ids(100);
+  const auto model =
+      LoadedModel::load(engine_with({.refuses_pinning = true}), path, {.placement = placement});
+  CHECK(logits_after(model, ids, 16) == logits_on_host(path, ids));
+}
+
+TEST_CASE("a device lost in mid-run is a sentence each time, and the session's ids are kept") {
+  const TempFolder folder;
+  const auto model = LoadedModel::load(engine_with({.lost_after = 200}), write_model(folder),
+                                       {.placement = cut_at(2)});
+  Session session(model, {.chunk = 16});
+  int64_t fed = 0;
+  const auto feed_on = [&] {
+    for (;; ++fed) {
+      const auto id = static_cast<TokenId>(fed % 200);
+      session.feed({&id, 1});
+    }
+  };
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const Error error = error_of(feed_on);
+    CHECK(error.code() == ErrorCode::kRuntime);
+    CHECK(error.message().find("device lost") != std::string::npos);
+  }
+  CHECK(fed > 3);
+  CHECK(std::ssize(session.ids()) == fed);
 }
 
 TEST_CASE("a placement that does not fit model or engine is refused") {
