@@ -76,6 +76,7 @@ void CalibrationPass::run(int index, const LayerWeights& weights, const InputTap
                                    .cols = size,
                                    .slab_stride = static_cast<uint64_t>(size) * sizeof(float)},
                      .layers = {weights}};
+  model.traits = traits_of(model);
   const KvLayout layout{
       .type = KvType::kF16, .kv_heads = config_.kv_heads, .head_size = config_.head_size};
   const int64_t blocks = together * KvPool::blocks_for(context_);

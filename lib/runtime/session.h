@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "lib/model/decoder.h"
 #include "lib/runtime/loaded_model.h"
+#include "lib/runtime/room.h"
 
 namespace mica {
 
@@ -75,9 +75,8 @@ class Session {
   std::shared_ptr<const LoadedModel> model_;
   int64_t context_;
   int64_t chunk_;
-  std::unique_ptr<KvPool> pool_;
+  Room room_;
   std::unique_ptr<KvSequence> sequence_;
-  std::unique_ptr<Decoder> decoder_;
   std::vector<TokenId> ids_;
   std::span<const float> logits_;  // empty: not those of ids_
 };
