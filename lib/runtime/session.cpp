@@ -17,21 +17,9 @@ int64_t checked_option(const char* name, int64_t value, int64_t low, int64_t hig
               fmt::format("session {}: expected {} .. {}, found {}", name, low, high, value));
 }
 
-// Up to which the rotary embedding is the one for short texts: some have another for longer
-// contexts, which then holds from the first token on.
-int64_t short_context(const ModelConfig& config) {
-  using Scaling = RopeConfig::Scaling;
-  const auto limit = [&](const RopeConfig& rope) {
-    const bool changes = rope.scaling == Scaling::kLongRope || rope.scaling == Scaling::kDynamic;
-    return changes ? rope.original_context_length : config.context_length;
-  };
-  return std::min(
-      {config.context_length, limit(config.rope), limit(config.window_rope.value_or(config.rope))});
-}
-
 int64_t choose_context(const LoadedModel& model, int64_t requested) {
   const int64_t limit = short_context(model.config());
-  if (requested == 0) return std::min(limit, kDefaultContext);
+  if (requested == 0) return default_context(model.config());
   checked_option("context", requested, 1, model.config().context_length);
   if (requested > limit) {
     model.engine().log(LogLevel::kWarning,

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "lib/runtime/default_context.h"
 #include "lib/runtime/loaded_model.h"
 #include "lib/runtime/room.h"
 
@@ -23,8 +24,6 @@ struct SessionOptions {
   KvType kv = KvType::kF16;
   int64_t chunk = 512;  // tokens of a prefill step at most
 };
-
-constexpr int64_t kDefaultContext = 8192;
 
 class Session {
  public:
