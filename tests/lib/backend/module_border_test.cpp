@@ -109,7 +109,7 @@ void do_nothing() {}
 using Call = std::function<void()>;
 
 // Every function that reaches a device.
-std::vector<std::pair<const char*, Call>> calls_of(ModuleBackend& backend, CopyQueue& queue) {
+std::vector<std::pair<const char*, Call>> calls_of(Backend& backend, CopyQueue& queue) {
   static std::byte byte{};
   return {
       {"name", [&] { backend.name(); }},
