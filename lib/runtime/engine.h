@@ -26,6 +26,8 @@ struct EngineOptions {
   std::string isa = "auto";  // a name of cpu_isas(), "generic" always; "reference": the plain one
   Activations activations = Activations::kInt8;
   LogSink log;  // called from any thread that uses the engine
+  // Besides the host's processors: "auto" all there are, "cpu" none, or the kind of a module.
+  std::string device = "auto";
 };
 
 // All names of EngineOptions::isa but "auto", and whether this machine can run them.
