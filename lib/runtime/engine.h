@@ -28,6 +28,8 @@ struct EngineOptions {
   // Devices besides the processors: "auto", all there are; "cpu", none; "cuda", those of this kind.
   std::string device = "auto";
   LogSink log;  // called from any thread that uses the engine
+  // Besides the host's processors: "auto" all there are, "cpu" none, or the kind of a module.
+  std::string device = "auto";
 };
 
 // All names of EngineOptions::isa but "auto", and whether this machine can run them.

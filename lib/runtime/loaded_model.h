@@ -17,6 +17,7 @@
 #include "lib/runtime/engine.h"
 #include "lib/runtime/placed_weights.h"
 #include "lib/runtime/placement.h"
+#include "lib/runtime/plan.h"
 #include "lib/runtime/sampler.h"
 #include "lib/text/chat_template.h"
 #include "lib/text/tokenizer.h"
@@ -28,6 +29,8 @@ struct LoadOptions {
   bool verify = false;  // check every checksum first
   // Where layers are computed; none: all on the host.
   std::optional<Placement> placement;
+  // What is asked of a placement that is to be planned.
+  PlanRequest plan;
   Progress progress;  // of what is copied to devices, in bytes
 };
 

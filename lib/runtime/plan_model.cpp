@@ -44,6 +44,10 @@ uint64_t PlanModel::weight_bytes() const {
   return bytes;
 }
 
+uint64_t PlanModel::rule_of_thumb_bytes() const {
+  return static_cast<uint64_t>(parameters * parse_dtype(weight_type).code_bits / 8 * 1.2);
+}
+
 PlanModel plan_model_of(const ModelConfig& config, const ModelWeights& weights) {
   PlanModel model{.config = config,
                   .traits = weights.traits,

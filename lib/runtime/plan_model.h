@@ -32,6 +32,8 @@ struct PlanModel {
 
   // Of its weights, each once.
   uint64_t weight_bytes() const;
+  // What courses teach a model needs: parameters x bytes of one x 1.2.
+  uint64_t rule_of_thumb_bytes() const;
 };
 
 PlanModel plan_model_of(const ModelConfig& config, const ModelWeights& weights);

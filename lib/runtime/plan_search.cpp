@@ -43,12 +43,13 @@ uint64_t PlanSearch::streaming_bytes(const Placement& shape, int64_t host_layers
                                  KvPool::blocks_for(shape.context));
 }
 
-PlanCut PlanSearch::cut(const Placement& shape, int64_t most) {
+PlanCut PlanSearch::cut(const Placement& shape, int64_t most, int first_device) {
   const uint64_t kv = kv_bytes(model_, shape, 1);
   const int64_t least = layers() - std::min(most, layers());
   PlanCut cut;
   int64_t end = layers();
-  for (int device = static_cast<int>(devices_.size()) - 1; device >= 0 && end > least; --device) {
+  for (int device = static_cast<int>(devices_.size()) - 1; device >= first_device && end > least;
+       --device) {
     const uint64_t fixed = fixed_bytes(shape, device, end == layers());
     const uint64_t budget = devices_[device].budget_bytes;
     int64_t low = least, high = end;  // the smallest begin that has room
@@ -82,21 +83,28 @@ void PlanSearch::make_room_for_slots(const Placement& shape, PlanCut& cut) {
   }
 }
 
-bool PlanSearch::embedding_fits(const Placement& shape, const PlanCut& cut) {
-  const PlacedPart& part = cut.parts.front();
-  const bool is_last = cut.parts.size() == 1;
+// Some device has the embedding and at least one layer, those behind it the rest.
+PlanCut PlanSearch::whole(const Placement& shape) {
   const uint64_t kv = kv_bytes(model_, shape, 1);
-  const uint64_t bytes = fixed_bytes(shape, part.device, is_last) -
-                         end_bytes(model_, false, is_last) + end_bytes(model_, true, is_last) +
-                         run_bytes(part.first_layer, part.first_layer + part.layers, kv);
-  return bytes <= devices_[part.device].budget_bytes;
+  for (int device = static_cast<int>(devices_.size()) - 1; device >= 0; --device) {
+    PlanCut cut = this->cut(shape, layers() - 1, device + 1);
+    const int64_t end = layers() - cut.layers;
+    const bool is_last = cut.parts.empty();
+    const uint64_t bytes = fixed_bytes(shape, device, is_last) - end_bytes(model_, false, is_last) +
+                           end_bytes(model_, true, is_last) + run_bytes(0, end, kv);
+    if (bytes > devices_[device].budget_bytes) continue;
+    cut.parts.insert(cut.parts.begin(), {.device = device, .first_layer = 0, .layers = end});
+    cut.layers = layers();
+    return cut;
+  }
+  return {};
 }
 
 uint64_t PlanSearch::host_bytes(const Placement& shape, int64_t on_devices) {
   const StepCosts& costs = costs_of(shape);
   uint64_t bytes = copies_weights_ ? model_.weight_bytes() : 0;
   if (on_devices > 0) bytes += staging_bytes(model_, pipeline_limits(shape), devices_.size());
-  if (on_devices == layers() && embedding_fits(shape, cut(shape, on_devices))) return bytes;
+  if (on_devices == layers() && whole(shape).layers > 0) return bytes;
   const int64_t host_layers = layers() - on_devices;
   bytes += on_devices == 0 ? costs.host_last : costs.host_inner;
   bytes += kv_bytes(model_, shape, host_layers);
@@ -110,10 +118,11 @@ bool PlanSearch::fits(const Placement& shape, int64_t on_devices) {
 }
 
 Placement PlanSearch::place(const Placement& shape, int64_t on_devices) {
-  PlanCut found = cut(shape, on_devices);
   Placement placement = shape;
-  const bool is_whole = found.layers == on_devices;
-  if (!is_whole) {  // the rest goes to the first device, room or not
+  if (on_devices == layers()) placement.parts = whole(shape).parts;
+  if (!placement.parts.empty()) return placement;
+  PlanCut found = cut(shape, on_devices);
+  if (found.layers < on_devices) {  // the rest goes to the first device, room or not
     const int64_t missing = on_devices - found.layers;
     if (found.parts.empty() || found.parts.front().device != 0) {
       found.parts.insert(found.parts.begin(),
@@ -122,8 +131,9 @@ Placement PlanSearch::place(const Placement& shape, int64_t on_devices) {
     found.parts.front().first_layer -= missing;
     found.parts.front().layers += missing;
   }
-  const bool has_host_part = on_devices < layers() || !is_whole || !embedding_fits(shape, found);
-  if (has_host_part) {
+  const bool has_embedding = on_devices == layers() && found.parts.size() == 1 &&
+                             end_bytes(model_, true, true) == end_bytes(model_, false, true);
+  if (!has_embedding) {
     placement.parts.push_back(
         {.device = kHostDevice, .first_layer = 0, .layers = layers() - on_devices});
   }

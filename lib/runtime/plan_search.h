@@ -22,7 +22,7 @@ class PlanSearch {
 
   // As many layers on devices as have room there, `most` at most; with the slots of streaming on
   // the first one. Devices that cannot hold one layer are left out.
-  PlanCut cut(const Placement& shape, int64_t most);
+  PlanCut cut(const Placement& shape, int64_t most) { return cut(shape, most, 0); }
   // Whether so many layers have room on devices, and the rest on the host.
   bool fits(const Placement& shape, int64_t layers);
   // Bytes that the host needs then.
@@ -49,7 +49,10 @@ class PlanSearch {
     return sums_[end] - sums_[begin] + static_cast<uint64_t>(end - begin) * kv;
   }
   void make_room_for_slots(const Placement& shape, PlanCut& cut);
-  bool embedding_fits(const Placement& shape, const PlanCut& cut);
+  // On devices from `first_device` on.
+  PlanCut cut(const Placement& shape, int64_t most, int first_device);
+  // All layers with the embedding before them, if they have room; else nothing.
+  PlanCut whole(const Placement& shape);
 
   const PlanModel& model_;
   const std::vector<PlanDevice>& devices_;
