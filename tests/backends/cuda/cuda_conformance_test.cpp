@@ -1,0 +1,42 @@
+// The op conformance suite on the host build: every kernel over the fibers of shim/fibers.h, under the
+// backend as it is.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include "backends/cuda/cuda_backend.h"
+#include "tests/lib/backend/conformance.h"
+
+namespace mica {
+namespace {
+
+// Exact products for all numbers of tokens, as the suite demands.
+conformance::TestedBackend make(int, Activations activations) {
+  return {nullptr, cuda::make_cuda_backend({.activations = activations, .gemm_tokens = 0})};
+}
+
+TEST_CASE("memory is allocated and types are required as the interface says") {
+  conformance::check_memory(make);
+}
+TEST_CASE("copies bring what was written, in order") { conformance::check_copies(make); }
+TEST_CASE("embedding rows are gathered exactly") { conformance::check_embed(make); }
+TEST_CASE("integer products have the reference's bits") {
+  conformance::check_integer_products(make);
+}
+TEST_CASE("products behind a norm are within rounding") {
+  conformance::check_normed_products(make);
+}
+TEST_CASE("products with float weights or activations are within rounding") {
+  conformance::check_float_products(make);
+}
+TEST_CASE("gated products are within rounding") { conformance::check_gated_products(make); }
+TEST_CASE("norms added to the residual stream are within rounding") {
+  conformance::check_norm_add(make);
+}
+TEST_CASE("NaN and infinity are passed on") { conformance::check_bad_numbers(make); }
+TEST_CASE("rotation and the stored cache are right") { conformance::check_rope_store(make); }
+TEST_CASE("attention is right for every division of its work") {
+  conformance::check_attention(make);
+}
+
+}  // namespace
+}  // namespace mica
