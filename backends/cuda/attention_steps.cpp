@@ -63,7 +63,12 @@ size_t AttentionSteps::stage(const Session& session, std::span<const BatchSegmen
                              size_t first, int64_t rows) {
   std::vector<RowPlace> places(rows, RowPlace{0, kNoBlock});
   std::vector<int32_t> tables;
-  std::vector<std::pair<const int32_t*, int32_t>> staged;  // tables that segments share
+  struct Staged {
+    const int32_t* blocks;
+    int64_t count;
+    int32_t at;
+  };
+  std::vector<Staged> staged;  // segments may share a table
   runs_.clear();
   size_t last = first;
   for (; last < segments.size(); ++last) {
@@ -71,17 +76,16 @@ size_t AttentionSteps::stage(const Session& session, std::span<const BatchSegmen
     const int64_t positions = segment.first_position + segment.tokens;
     const int64_t used = (positions + kCacheBlock - 1) / kCacheBlock;
     if (segment.tokens == 0) continue;
-    auto found = std::find_if(staged.begin(), staged.end(), [&](const auto& entry) {
-      return entry.first == segment.blocks.data() &&
-             std::cmp_less_equal(entry.second + used, tables.size());
+    const auto found = std::find_if(staged.begin(), staged.end(), [&](const Staged& entry) {
+      return entry.blocks == segment.blocks.data() && entry.count >= used;
     });
     int32_t at;
     if (found != staged.end()) {
-      at = found->second;
+      at = found->at;
     } else {
       if (std::ssize(tables) + used > session.space.table_entries && last > first) break;
       at = static_cast<int32_t>(tables.size());
-      staged.emplace_back(segment.blocks.data(), at);
+      staged.push_back({segment.blocks.data(), used, at});
       tables.insert(tables.end(), segment.blocks.begin(), segment.blocks.begin() + used);
     }
     for (int64_t t = 0; t < segment.tokens; ++t) {

@@ -106,6 +106,7 @@ struct Block {
   size_t host_size = 0;
 };
 thread_local Block* block = nullptr;
+thread_local const Place* current_place = nullptr;
 
 void enter(Context& from, void** asan_from, bool ends, Context& to, const void* bottom, size_t size) {
 #ifdef MICA_ASAN
@@ -135,6 +136,7 @@ void leave(bool ends) {
   if (next == block->current) return;
   block->current = next;
   Fiber& other = block->fibers[next];
+  current_place = &other.place;
   enter(self.context, &self.asan_stack, ends, other.context, other.stack.get(), kStackBytes);
 }
 
@@ -179,12 +181,13 @@ void run_block(Block& of, const Place& where) {
     make_context(fiber.context, fiber.stack.get(), fiber_main);
   }
   Fiber& first = of.fibers[0];
+  current_place = &first.place;
   enter(of.host, &of.asan_host, false, first.context, first.stack.get(), kStackBytes);
 }
 
 }  // namespace
 
-const Place& place() { return block->fibers[block->current].place; }
+const Place& place() { return *current_place; }
 
 std::byte* fiber_shared_memory() { return block->shared.get(); }
 

@@ -29,6 +29,8 @@ struct TestedBackend {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Backend> backend;
 };
+// No backend: none with so many threads, to spare the time where threads mean nothing. Two there must
+// be.
 using BackendFactory = std::function<TestedBackend(int threads, Activations activations)>;
 
 void check_memory(const BackendFactory& make);  // allocate, reserve, measure, require, name
