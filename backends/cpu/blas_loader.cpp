@@ -7,14 +7,10 @@
 
 #include "backends/cpu/cpu_backend.h"
 #include "lib/base/error.h"
+#include "lib/base/module_file.h"
 
 namespace mica::cpu {
 namespace {
-
-namespace fs = std::filesystem;
-
-// Folders from a program or library up to the top of its build folder: a test lies three deep.
-constexpr int kBuildDepth = 4;
 
 // Sets a variable that is not set, and takes it away again.
 class MomentaryVariable {
@@ -32,25 +28,6 @@ class MomentaryVariable {
  private:
   const char* name_;
 };
-
-// The library that holds this code, and the program.
-std::vector<fs::path> own_files() {
-  std::vector<fs::path> files;
-  Dl_info info;
-  std::error_code ignored;
-  if (dladdr(reinterpret_cast<const void*>(&own_files), &info) && info.dli_fname) {
-    files.push_back(fs::canonical(info.dli_fname, ignored));
-  }
-  files.push_back(fs::read_symlink("/proc/self/exe", ignored));
-  return files;
-}
-
-void append_new(std::vector<std::string>& paths, const fs::path& path) {
-  for (const std::string& known : paths) {
-    if (known == path) return;
-  }
-  paths.push_back(path);
-}
 
 void* open_module(const std::string& path, const CpuFeatures& cpu) {
   static std::mutex mutex;  // the environment is the process's
@@ -71,30 +48,12 @@ std::string openblas_core_type(const CpuFeatures& cpu) {
   return (cpu.leaf1_ecx & kSse3) != 0 ? "PRESCOTT" : "";
 }
 
-std::vector<std::string> blas_module_paths() {
-  if (const char* folder = std::getenv("MICA_MODULE_DIR"); folder != nullptr && *folder != 0) {
-    return {fs::path(folder) / kBlasFileName};
-  }
-  std::vector<std::string> paths;
-  for (const fs::path& file : own_files()) {
-    fs::path folder = file.parent_path();
-    for (int i = 0; i < kBuildDepth && folder.has_relative_path(); ++i) {
-      const fs::path path = folder / "backends/cpu/blas" / kBlasFileName;
-      std::error_code ignored;
-      if (fs::exists(path, ignored)) append_new(paths, path);
-      folder = folder.parent_path();
-    }
-  }
-  append_new(paths, fs::path(MICA_MODULE_FOLDER) / kBlasFileName);
-  return paths;
-}
-
 LoadedBlas load_blas(const CpuFeatures& cpu) {
   std::string searched;
-  for (const std::string& path : blas_module_paths()) {
+  for (const std::string& path : module_paths(kBlasFileName, "backends/cpu/blas")) {
     searched += (searched.empty() ? "" : ", ") + path;
     std::error_code ignored;
-    if (!fs::exists(path, ignored)) continue;
+    if (!std::filesystem::exists(path, ignored)) continue;
     void* module = open_module(path, cpu);
     if (module == nullptr)
       throw Error(ErrorCode::kRuntime, "cannot load " + std::string(dlerror()));

@@ -1,4 +1,4 @@
-// Finds and loads the BLAS module (blas/blas_module.h).
+// Finds and loads the BLAS module (blas/blas_module.h; lib/base/module_file.h says where).
 //
 // OpenBLAS chooses its kernels when it is loaded, and Debian's 0.3.21 can choose badly on
 // processors newer than itself: an Emerald Rapids without AMX becomes a "Prescott" (76 instead of
@@ -7,7 +7,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "backends/cpu/blas/blas_module.h"
 #include "backends/cpu/isa.h"
@@ -16,10 +15,6 @@ namespace mica::cpu {
 
 // The value of OPENBLAS_CORETYPE for a processor; empty: leave the choice to OpenBLAS.
 std::string openblas_core_type(const CpuFeatures& cpu);
-
-// Places where the module may be, best first: MICA_MODULE_DIR alone if set; else beside the running
-// program or library in a build folder, then in the installed library folder.
-std::vector<std::string> blas_module_paths();
 
 struct LoadedBlas {
   std::string path;

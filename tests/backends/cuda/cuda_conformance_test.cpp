@@ -9,10 +9,15 @@
 namespace mica {
 namespace {
 
-// Exact products for all numbers of tokens, as the suite demands.
+// Exact products for all numbers of tokens.
 conformance::TestedBackend make(int threads, Activations activations) {
   if (threads != 2) return {};  // it has no threads
   return {nullptr, cuda::make_cuda_backend({.activations = activations, .gemm_tokens = 0})};
+}
+// Products of more than 8 tokens in bf16, by the loops that stand for cuBLASLt.
+conformance::TestedBackend make_with_gemm(int threads, Activations activations) {
+  if (threads != 2) return {};
+  return {nullptr, cuda::make_cuda_backend({.activations = activations, .gemm_tokens = 9}), 8};
 }
 
 TEST_CASE("memory is allocated and types are required as the interface says") {
@@ -30,6 +35,11 @@ TEST_CASE("products with float weights or activations are within rounding") {
   conformance::check_float_products(make);
 }
 TEST_CASE("gated products are within rounding") { conformance::check_gated_products(make); }
+TEST_CASE("bf16 prefill is within the rounding of bf16") {
+  conformance::check_integer_products(make_with_gemm);
+  conformance::check_gated_products(make_with_gemm);
+  conformance::check_float_products(make_with_gemm);
+}
 TEST_CASE("norms added to the residual stream are within rounding") {
   conformance::check_norm_add(make);
 }

@@ -5,11 +5,12 @@
 // TEST_CASE of a program that links this library and doctest's main.
 //
 // What is demanded:
-//   * products of panel types with int8 activations, without norm: the same bits (quant/README.md)
+//   * products of panel types with int8 activations, without norm: the same bits (quant/README.md),
+//     in calls of up to TestedBackend::exact_tokens tokens
 //   * embed, stored keys and values, residual sums: the same bits
 //   * everything else: within tolerances derived beside each case
 //   * the same bits again when tokens are split into steps of any length and for any thread count,
-//     for panel types
+//     for panel types, up to exact_tokens likewise
 //   * nothing is read but what the arguments name (stale cache positions hold NaN), and nothing is
 //     written past the end of an output
 //
@@ -25,9 +26,14 @@
 namespace mica::conformance {
 
 // The pool, where the backend borrows one, is destroyed after it.
+//
+// Products of more than exact_tokens (at least 8) tokens, or rows of logits, may be made from the
+// float input and the decoded weights, both rounded to bf16, as matrix units of GPUs have them
+// (bf16_tolerance()). With Activations::kF32 no product may.
 struct TestedBackend {
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<Backend> backend;
+  int64_t exact_tokens = INT64_MAX;
 };
 // No backend: none with so many threads, to spare the time where threads mean nothing. Two there must
 // be.

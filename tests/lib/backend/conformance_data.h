@@ -97,8 +97,12 @@ std::string find_excess(const std::vector<float>& expected, const std::vector<fl
 // Backends under test with 1, 2 and 3 threads, and the reference.
 struct Bench {
   Bench(const BackendFactory& make, Activations activations);
+  bool is_exact(int64_t tokens) const { return tokens <= exact_tokens; }
+
   std::unique_ptr<Backend> reference;
+  std::unique_ptr<Backend> float_reference;  // Activations::kF32
   std::vector<TestedBackend> tested;
+  int64_t exact_tokens;
 };
 
 }  // namespace mica::conformance

@@ -32,14 +32,15 @@ void check_linear(const Bench& bench, const DType& dtype, const Shape& shape, Va
   const TestProjection projection{
       random_weight(random, dtype, shape.rows, shape.cols, values),
       values == Values::kUsual ? random.normals(shape.rows) : std::vector<float>{}};
-  const auto expected = run_norm_linear(*bench.reference, input, {projection})[0];
+  const ExpectedRows expected(bench, run_norm_linear(*bench.reference, input, {projection})[0],
+                              input, projection);
   for (const TestedBackend& tested : bench.tested) {
     INFO(tested.backend->name());
     for (const int64_t tokens : token_counts) {
       CAPTURE(tokens);
       const int64_t first = (most - tokens) % 5;
       const auto actual = run_norm_linear(*tested.backend, input.rows(first, tokens), {projection});
-      CHECK(find_difference(rows_of(expected, shape.rows, first, tokens), actual[0]) == "");
+      CHECK(expected.find_difference(first, tokens, actual[0]) == "");
     }
   }
 }
@@ -57,28 +58,39 @@ void check_three_projections(const Bench& bench, int group) {
         {random_weight(random, parse_dtype(prefix + suffix), rows, cols, Values::kUsual),
          rows == 17 ? std::vector<float>{} : random.normals(rows)});
   }
-  const auto expected = run_norm_linear(*bench.reference, input, projections);
+  const auto outs = run_norm_linear(*bench.reference, input, projections);
+  std::vector<ExpectedRows> expected;
+  for (int i = 0; i < 3; ++i) expected.emplace_back(bench, outs[i], input, projections[i]);
   for (const TestedBackend& tested : bench.tested) {
     INFO(tested.backend->name());
     const auto actual = run_norm_linear(*tested.backend, input, projections);
-    for (int i = 0; i < 3; ++i) CHECK(find_difference(expected[i], actual[i]) == "");
+    for (int i = 0; i < 3; ++i) CHECK(expected[i].find_difference(0, 9, actual[i]) == "");
   }
 }
 
-void check_linear_add(const Bench& bench, const DType& dtype, bool with_bias) {
+void check_linear_add(const Bench& bench, const DType& dtype, int64_t tokens, bool with_bias) {
   Random random(dtype.group);
-  const int64_t rows = 50, cols = 1536, tokens = 11;
+  const int64_t rows = 50, cols = 1536;
   const ProductInput input{tokens, cols, random_input(random, tokens, cols), {}};
   const TestProjection projection{random_weight(random, dtype, rows, cols, Values::kUsual),
                                   with_bias ? random.normals(rows) : std::vector<float>{}};
   const std::vector<float> residual = random.normals(tokens * rows);
   for (const float scale : {1.0f, 0.22f}) {
     CAPTURE(scale);
-    const auto expected = run_linear_add(*bench.reference, input, projection, residual, scale);
+    const bool is_exact = bench.is_exact(tokens);
+    const auto expected = run_linear_add(is_exact ? *bench.reference : *bench.float_reference,
+                                         input, projection, residual, scale);
+    std::vector<double> tolerance;
+    if (!is_exact) tolerance = bf16_tolerance(input, projection);
+    for (size_t i = 0; i < tolerance.size(); ++i) {
+      tolerance[i] =
+          scale * tolerance[i] + 2 * kRounding * (std::fabs(expected[i]) + std::fabs(residual[i]));
+    }
     for (const TestedBackend& tested : bench.tested) {
       INFO(tested.backend->name());
       const auto actual = run_linear_add(*tested.backend, input, projection, residual, scale);
-      CHECK(find_difference(expected, actual) == "");
+      CHECK((is_exact ? find_difference(expected, actual)
+                      : find_excess(expected, actual, tolerance)) == "");
     }
   }
 }
@@ -131,7 +143,19 @@ ProductInput normed_input(Random& random, int64_t tokens, int64_t cols) {
   return input;
 }
 
-// Within the tolerance for all tokens at once; then the same bits for every split and thread count.
+// The output of calls of `chunk` tokens.
+std::vector<float> run_in_chunks(Backend& backend, const ProductInput& input, int64_t chunk,
+                                 const TestProjection& projection) {
+  std::vector<float> out;
+  for (int64_t first = 0; first < input.tokens; first += chunk) {
+    const ProductInput part = input.rows(first, std::min(chunk, input.tokens - first));
+    append(out, run_norm_linear(backend, part, {projection})[0]);
+  }
+  return out;
+}
+
+// Within the tolerance for all tokens at once, or as many as are exact; then the same bits for
+// every split and thread count.
 void check_normed_linear(const Bench& bench, const DType& dtype, const Shape& shape) {
   Random random(dtype.group + dtype.type);
   const ProductInput input = normed_input(random, kMostTokens, shape.cols);
@@ -139,18 +163,20 @@ void check_normed_linear(const Bench& bench, const DType& dtype, const Shape& sh
       random_weight(random, dtype, shape.rows, shape.cols, Values::kUsual),
       random.normals(shape.rows)};
   const auto reference = run_norm_linear(*bench.reference, input, {projection})[0];
-  const auto whole = run_norm_linear(*bench.tested[0].backend, input, {projection})[0];
+  const auto whole = run_in_chunks(*bench.tested[0].backend, input,
+                                   std::min(kMostTokens, bench.exact_tokens), projection);
   CHECK(find_excess(reference, whole, integer_tolerance(input, projection)) == "");
+  const ExpectedRows expected(bench, whole, input, projection);
   for (const TestedBackend& tested : bench.tested) {
     INFO(tested.backend->name());
     for (const int64_t chunk : {int64_t{1}, int64_t{7}, int64_t{64}, kMostTokens}) {
       CAPTURE(chunk);
-      std::vector<float> pieces;
       for (int64_t first = 0; first < kMostTokens; first += chunk) {
         const int64_t count = std::min(chunk, kMostTokens - first);
-        append(pieces, run_norm_linear(*tested.backend, input.rows(first, count), {projection})[0]);
+        const auto actual =
+            run_norm_linear(*tested.backend, input.rows(first, count), {projection})[0];
+        CHECK(expected.find_difference(first, count, actual) == "");
       }
-      CHECK(find_difference(whole, pieces) == "");
     }
   }
 }
@@ -158,26 +184,29 @@ void check_normed_linear(const Bench& bench, const DType& dtype, const Shape& sh
 // So many tokens that steps are cut into blocks of them, the last one short; logits of so many rows
 // as well.
 void check_many_tokens(const Bench& bench, const DType& dtype) {
-  constexpr int64_t kCols = 128, kRows = 40, kChunk = 48;
+  constexpr int64_t kCols = 128, kRows = 40;
+  const int64_t most = std::min<int64_t>(48, bench.exact_tokens);
   Random random(dtype.type);
   const TestProjection projection{random_weight(random, dtype, kRows, kCols, Values::kUsual),
                                   random.normals(kRows)};
   for (const int64_t tokens : {193, 600, 1030}) {
     CAPTURE(tokens);
     const ProductInput input = normed_input(random, tokens, kCols);
-    std::vector<float> linear, logits;
-    for (int64_t first = 0; first < tokens; first += kChunk) {
-      const ProductInput chunk = input.rows(first, std::min(kChunk, tokens - first));
-      append(linear, run_norm_linear(*bench.tested[0].backend, chunk, {projection})[0]);
+    std::vector<float> logits;
+    for (int64_t first = 0; first < tokens; first += most) {
+      const ProductInput chunk = input.rows(first, std::min(most, tokens - first));
       append(logits, run_logits(*bench.tested[0].backend, chunk, first_rows(chunk.tokens),
                                 projection.weight));
     }
+    const ExpectedRows expected(
+        bench, run_in_chunks(*bench.tested[0].backend, input, most, projection), input, projection);
+    const ExpectedRows expected_logits(bench, logits, input, {projection.weight, {}});
     for (const TestedBackend& tested : bench.tested) {
       INFO(tested.backend->name());
-      CHECK(find_difference(linear, run_norm_linear(*tested.backend, input, {projection})[0]) ==
-            "");
-      CHECK(find_difference(logits, run_logits(*tested.backend, input, first_rows(tokens),
-                                               projection.weight)) == "");
+      const auto linear = run_norm_linear(*tested.backend, input, {projection})[0];
+      CHECK(expected.find_difference(0, tokens, linear) == "");
+      const auto all = run_logits(*tested.backend, input, first_rows(tokens), projection.weight);
+      CHECK(expected_logits.find_difference(0, tokens, all) == "");
     }
   }
 }
@@ -220,8 +249,9 @@ void check_integer_products(const BackendFactory& make) {
   for (const int group : {32, 64, 128}) check_three_projections(bench, group);
   for (const DType& dtype : panel_dtypes(1536)) {
     INFO(dtype_name(dtype));
-    check_linear_add(bench, dtype, false);
-    check_linear_add(bench, dtype, true);
+    check_linear_add(bench, dtype, 8, false);
+    check_linear_add(bench, dtype, 11, false);
+    check_linear_add(bench, dtype, 11, true);
   }
   for (const DType& dtype : panel_dtypes(32)) {
     INFO(dtype_name(dtype));

@@ -247,4 +247,39 @@ std::vector<double> float_tolerance(const ProductInput& input, const TestProject
   return tolerance;
 }
 
+// bf16 has 8 significant bits: either factor is off by 2^-8 of itself at most, or flushed to zero
+// from below 2^-126. A matrix unit may cut where a float sum rounds: twice its error.
+std::vector<double> bf16_tolerance(const ProductInput& input, const TestProjection& projection) {
+  const double proportion =
+      (1 + 0x1p-8) * (1 + 0x1p-8) - 1 + 2 * static_cast<double>(input.cols + 4) * kRounding;
+  std::vector<double> deviation = normalize(input);
+  for (double& value : deviation) value = proportion * std::fabs(value) + 0x1p-126;
+  if (!input.norm_weight.empty()) {
+    const std::vector<double> norm = norm_tolerance(input);
+    for (size_t i = 0; i < norm.size(); ++i) deviation[i] += norm[i];
+  }
+  std::vector<double> tolerance = multiply_magnitudes(deviation, projection.weight);
+  for (double& value : tolerance) value += 0x1p-126;
+  add_bias_rounding(tolerance, projection.bias);
+  return tolerance;
+}
+
+ExpectedRows::ExpectedRows(const Bench& bench, std::vector<float> exact, const ProductInput& input,
+                           const TestProjection& projection)
+    : bench_(bench), row_size_(projection.weight.rows), exact_(std::move(exact)) {
+  if (bench.is_exact(input.tokens)) return;
+  rounded_ = run_norm_linear(*bench.float_reference, input, {projection})[0];
+  tolerance_ = bf16_tolerance(input, projection);
+}
+
+std::string ExpectedRows::find_difference(int64_t first, int64_t tokens,
+                                          const std::vector<float>& actual) const {
+  if (bench_.is_exact(tokens)) {
+    return conformance::find_difference(rows_of(exact_, row_size_, first, tokens), actual);
+  }
+  const auto tolerance = tolerance_.begin() + first * row_size_;
+  return find_excess(rows_of(rounded_, row_size_, first, tokens), actual,
+                     {tolerance, tolerance + tokens * row_size_});
+}
+
 }  // namespace mica::conformance

@@ -58,5 +58,24 @@ std::vector<double> norm_tolerance(const ProductInput& input);
 // How far a backend's product may be from the reference's, [T, N].
 std::vector<double> integer_tolerance(const ProductInput& input, const TestProjection& projection);
 std::vector<double> float_tolerance(const ProductInput& input, const TestProjection& projection);
+// From the float product, where both factors are rounded to bf16.
+std::vector<double> bf16_tolerance(const ProductInput& input, const TestProjection& projection);
+
+// norm_linear of a panel type as any call must give its rows: those of `exact` to the bit, or in
+// calls of too many tokens near the float product.
+class ExpectedRows {
+ public:
+  ExpectedRows(const Bench& bench, std::vector<float> exact, const ProductInput& input,
+               const TestProjection& projection);
+  // "" or where a call of the input's rows [first, first + tokens) gave others.
+  std::string find_difference(int64_t first, int64_t tokens,
+                              const std::vector<float>& actual) const;
+
+ private:
+  const Bench& bench_;
+  int64_t row_size_;
+  std::vector<float> exact_, rounded_;
+  std::vector<double> tolerance_;  // of rounded_
+};
 
 }  // namespace mica::conformance
