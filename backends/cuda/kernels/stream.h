@@ -34,6 +34,7 @@ template <Format kFormat, int kColumns>
 struct StreamKernel {
   static constexpr int kLines = unit_lines(kFormat);
   static constexpr int kUnits = 8 * stream_warps(kColumns);  // of a round
+  static constexpr int kPass = kColumns < 4 ? kColumns : 4;
   static constexpr bool kHasMinimum = kFormat == Format::kQ4m;
 
   struct Weights {
@@ -86,14 +87,22 @@ struct StreamKernel {
     }
   }
 
+  // Four columns at a time: more would not leave registers for the loads under way.
   MICA_DEVICE_MEMBER void compute(int round, const Weights& weights) const {
+#pragma unroll 1
+    for (int first = 0; first < kColumns; first += kPass) compute_columns(round, weights, first);
+  }
+
+  MICA_DEVICE_MEMBER int column_of(int c) const { return c < args.tokens ? c : args.tokens - 1; }
+
+  MICA_DEVICE_MEMBER void compute_columns(int round, const Weights& weights, int first) const {
     const int unit = unit_of(round), quad = lane() % 4;
-    int dots[kColumns][4] = {};
+    int dots[kPass][4] = {};
     if (unit < units) {
       MICA_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
-        const int column = c < args.tokens ? c : args.tokens - 1;
-        const int8_t* codes = args.input.codes + int64_t{column} * matrix.cols + unit * kUnit;
+      for (int c = 0; c < kPass; ++c) {
+        const int8_t* codes =
+            args.input.codes + int64_t{column_of(first + c)} * matrix.cols + unit * kUnit;
         const Words4 low = load128(codes), high = load128(codes + 16);
         const uint32_t inputs[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
         MICA_UNROLL
@@ -102,16 +111,16 @@ struct StreamKernel {
     }
     for (int mask = 4; mask < 4 * parts; mask *= 2) {
       MICA_UNROLL
-      for (int c = 0; c < kColumns; ++c) {
+      for (int c = 0; c < kPass; ++c) {
         MICA_UNROLL
         for (int r = 0; r < 4; ++r) dots[c][r] += shuffle_xor(dots[c][r], mask);
       }
     }
-    if (unit < units && unit % parts == 0) store_group(round, unit / parts, quad, dots);
+    if (unit < units && unit % parts == 0) store_group(round, unit / parts, quad, first, dots);
   }
 
-  MICA_DEVICE_MEMBER void store_group(int round, int group, int quad,
-                                      const int (&dots)[kColumns][4]) const {
+  MICA_DEVICE_MEMBER void store_group(int round, int group, int quad, int first,
+                                      const int (&dots)[kPass][4]) const {
     const Round memory = round_memory(round);
     const int groups = units / parts, place = group - round * (kUnits / parts);
     const int64_t at = int64_t{group} * kPanel + 4 * quad;
@@ -134,8 +143,8 @@ struct StreamKernel {
       }
     }
     MICA_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      const int column = c < args.tokens ? c : args.tokens - 1;
+    for (int c = 0; c < kPass; ++c) {
+      const int column = column_of(first + c);
       const float scale = args.input.scales[int64_t{column} * groups + group];
       const int sum = args.input.sums[int64_t{column} * groups + group];
       MICA_UNROLL
@@ -145,11 +154,11 @@ struct StreamKernel {
           exact = 8 * exact - static_cast<int>(zeros >> (8 * r) & 255u) * sum;
         }
         if constexpr (kFormat == Format::kQ4s) exact -= 8 * sum;
-        memory.x[(place * kColumns + c) * kPanel + 4 * quad + r] =
+        memory.x[(place * kColumns + first + c) * kPanel + 4 * quad + r] =
             mul_rn(static_cast<float>(exact), scale);
       }
       if constexpr (kHasMinimum) {
-        if (quad == 0) memory.minimum_x[place * kColumns + c] = mul_rn(static_cast<float>(sum), scale);
+        if (quad == 0) memory.minimum_x[place * kColumns + first + c] = mul_rn(static_cast<float>(sum), scale);
       }
     }
   }

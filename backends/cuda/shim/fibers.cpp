@@ -20,12 +20,6 @@
 #include <sanitizer/common_interface_defs.h>
 #endif
 
-namespace mica::cuda {
-namespace {
-
-constexpr int kWarp = 32;
-constexpr size_t kStackBytes = 128 << 10;  // ASan makes frames large
-
 #if defined(__x86_64__)
 // Saves what the ABI demands on the stack, which is then left at *from for another.
 extern "C" void mica_switch_stack(void** from, void* to);
@@ -50,6 +44,15 @@ mica_switch_stack:
   ret
 .size mica_switch_stack, .-mica_switch_stack
 )");
+#endif
+
+namespace mica::cuda {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr size_t kStackBytes = 128 << 10;  // ASan makes frames large
+
+#if defined(__x86_64__)
 struct Context {
   void* stack_pointer = nullptr;
 };
