@@ -3,11 +3,10 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
-#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <new>
 
 #include "backends/cuda/driver.h"
 #include "lib/base/error.h"
@@ -260,7 +259,8 @@ DeviceFacts describe_device(int index) {
     throw Error(ErrorCode::kRuntime, "cuda: device " + std::to_string(index) +
                                          ": cudaGetDeviceProperties failed: " + describe_error(error));
   }
-  std::snprintf(facts.name, sizeof facts.name, "%s", properties.name);
+  std::snprintf(facts.name, sizeof facts.name, "%.*s", static_cast<int>(sizeof facts.name) - 1,
+                properties.name);
   facts.memory_bytes = properties.totalGlobalMem;
   facts.free_bytes = CudaDriver(index).free_bytes();
   // Kilohertz; two transfers a clock.

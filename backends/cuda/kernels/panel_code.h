@@ -18,6 +18,11 @@ MICA_DEVICE uint32_t subtract_bytes(uint32_t word, uint32_t less) {
   return ((word | 0x80808080u) - less) ^ 0x80808080u;
 }
 
+// q4s is multiplied by the kernels of q4, as scale / 8 * (8 * code - 64): products and factors differ
+// from those of scale * (code - 8) by powers of two alone, which leave the bits of the result as they
+// are (|8 D| < 2^21, inputs' scales lie between 2^-107 and 2^104).
+constexpr uint32_t kQ4sZeros = 0x40404040u;
+
 // The four integers of a code word as products take them, in signed bytes; `high`: the upper nibbles.
 // zeros: the row's zero in every byte (kQ4).
 template <Format kFormat>
@@ -27,8 +32,7 @@ MICA_DEVICE uint32_t integers_of(uint32_t word, bool high, uint32_t zeros) {
   } else if constexpr (kFormat == Format::kQ4) {
     return subtract_bytes((high ? word >> 1 : word << 3) & 0x78787878u, zeros);
   } else {
-    const uint32_t codes = (high ? word >> 4 : word) & 0x0f0f0f0fu;
-    return kFormat == Format::kQ4s ? subtract_bytes(codes, 0x08080808u) : codes;
+    return (high ? word >> 4 : word) & 0x0f0f0f0fu;
   }
 }
 

@@ -130,7 +130,10 @@ struct StreamKernel {
     const uint32_t scale_bits[4] = {halves.x & 0xffffu, halves.x >> 16, halves.y & 0xffffu,
                                     halves.y >> 16};
     uint32_t zeros = 0;
-    if constexpr (kFormat == Format::kQ4) zeros = *reinterpret_cast<const uint32_t*>(offsets + at);
+    if constexpr (kFormat == Format::kQ4) {
+      zeros = matrix.format == Format::kQ4s ? kQ4sZeros
+                                            : *reinterpret_cast<const uint32_t*>(offsets + at);
+    }
     MICA_UNROLL
     for (int r = 0; r < 4; ++r) {
       memory.factors[place * kPanel + 4 * quad + r] = factor_of<kFormat>(scale_bits[r]);
@@ -153,7 +156,6 @@ struct StreamKernel {
         if constexpr (kFormat == Format::kQ4) {
           exact = 8 * exact - static_cast<int>(zeros >> (8 * r) & 255u) * sum;
         }
-        if constexpr (kFormat == Format::kQ4s) exact -= 8 * sum;
         memory.x[(place * kColumns + first + c) * kPanel + 4 * quad + r] =
             mul_rn(static_cast<float>(exact), scale);
       }

@@ -82,7 +82,9 @@ struct TileKernel {
         loaded.scales[p][i] = load_half(scales + 2 * at);
         loaded.offsets[p][i] = 0;
         if constexpr (kFormat == Format::kQ4) {
-          loaded.offsets[p][i] = static_cast<uint32_t>(offsets[at]) * 0x01010101u;
+          loaded.offsets[p][i] = args.matrix.format == Format::kQ4s
+                                     ? kQ4sZeros
+                                     : static_cast<uint32_t>(offsets[at]) * 0x01010101u;
         }
         if constexpr (kFormat == Format::kQ4m) loaded.offsets[p][i] = load_half(offsets + 2 * at);
       }

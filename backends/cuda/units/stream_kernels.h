@@ -20,7 +20,6 @@ namespace mica::cuda {
                           : launch_mica_stream_##NAME##_8(shape, args);                             \
   }
 MICA_STREAM(q4, Format::kQ4, 2)
-MICA_STREAM(q4s, Format::kQ4s, 2)
 MICA_STREAM(q4m, Format::kQ4m, 2)
 MICA_STREAM(q8, Format::kQ8, 1)
 #undef MICA_STREAM
@@ -28,10 +27,8 @@ MICA_STREAM(q8, Format::kQ8, 1)
 void launch_stream(const LaunchShape& shape, Format format, int columns, const StreamArgs& args) {
   switch (format) {
     case Format::kQ4:
-      launch_stream_q4(shape, columns, args);
-      return;
     case Format::kQ4s:
-      launch_stream_q4s(shape, columns, args);
+      launch_stream_q4(shape, columns, args);
       return;
     case Format::kQ4m:
       launch_stream_q4m(shape, columns, args);

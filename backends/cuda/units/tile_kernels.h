@@ -14,7 +14,6 @@ namespace mica::cuda {
                  : launch_mica_tile_##NAME##_small(shape, args);                                  \
   }
 MICA_TILE(q4, Format::kQ4)
-MICA_TILE(q4s, Format::kQ4s)
 MICA_TILE(q4m, Format::kQ4m)
 MICA_TILE(q8, Format::kQ8)
 #undef MICA_TILE
@@ -22,10 +21,8 @@ MICA_TILE(q8, Format::kQ8)
 void launch_tile(const LaunchShape& shape, Format format, bool large, const TileArgs& args) {
   switch (format) {
     case Format::kQ4:
-      launch_tile_q4(shape, large, args);
-      return;
     case Format::kQ4s:
-      launch_tile_q4s(shape, large, args);
+      launch_tile_q4(shape, large, args);
       return;
     case Format::kQ4m:
       launch_tile_q4m(shape, large, args);
