@@ -1,5 +1,5 @@
-// What bench/gpu.sh measures on one device: gpu-bench equality|kernels|models [--tiny], results as JSON.
-// Rates only: the shares of the ceilings are gpu_report.py's.
+// What bench/gpu.sh measures on one device: gpu-bench equality|kernels|models [--tiny], results as
+// JSON. Rates only: the shares of the ceilings are gpu_report.py's.
 #include <chrono>
 #include <cstring>
 #include <functional>
@@ -167,7 +167,8 @@ Json models(Backend& device, bool tiny) {
   const ModelShape shapes[] = {{"1b", 16, 2048, 32, 8, 64, 8192, 128256},
                                {"8b", 32, 4096, 32, 8, 128, 14336, 128256},
                                {"70b", 80, 8192, 64, 8, 128, 28672, 128256}};
-  if (tiny) return {model_rates(device, {"tiny", 2, 64, 4, 2, 32, 128, 96}, parse_dtype("q4g32"), tiny)};
+  if (tiny)
+    return {model_rates(device, {"tiny", 2, 64, 4, 2, 32, 128, 96}, parse_dtype("q4g32"), tiny)};
   Json results = Json::array();
   for (const ModelShape& shape : shapes) {
     for (const char* type : {"q4g32", "q4g64", "q8g32"}) {
@@ -175,7 +176,8 @@ Json models(Backend& device, bool tiny) {
       try {
         results.push_back(model_rates(device, shape, parse_dtype(type), tiny));
       } catch (const std::bad_alloc&) {
-        results.push_back({{"model", shape.name}, {"type", type}, {"error", "device memory is full"}});
+        results.push_back(
+            {{"model", shape.name}, {"type", type}, {"error", "device memory is full"}});
       }
     }
   }

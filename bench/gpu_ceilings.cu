@@ -1,6 +1,6 @@
-// What one GPU can do at best, as JSON: reading and copying its memory, copies from pinned and pageable
-// memory of the host, int8 and bf16 products of its matrix units (mma.sync, which is not all that
-// Hopper's own instructions reach).
+// What one GPU can do at best, as JSON: reading and copying its memory, copies from pinned and
+// pageable memory of the host, int8 and bf16 products of its matrix units (mma.sync, which is not
+// all that Hopper's own instructions reach).
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,7 +27,8 @@ __global__ void read_memory(const uint4* from, size_t count, uint32_t* out) {
   for (size_t i = size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < count; i += 8 * step) {
     uint4 v[8];
 #pragma unroll
-    for (int j = 0; j < 8; ++j) v[j] = i + j * step < count ? from[i + j * step] : make_uint4(0, 0, 0, 0);
+    for (int j = 0; j < 8; ++j)
+      v[j] = i + j * step < count ? from[i + j * step] : make_uint4(0, 0, 0, 0);
 #pragma unroll
     for (int j = 0; j < 8; ++j) sum ^= v[j].x ^ v[j].y ^ v[j].z ^ v[j].w;
   }
@@ -100,28 +101,37 @@ void run() {
   std::memset(pageable, 1, copied);
 
   const double read = seconds_of([&] {
-    read_memory<<<sms * 8, 256>>>(static_cast<const uint4*>(from), kBytes / 16, static_cast<uint32_t*>(to));
+    read_memory<<<sms * 8, 256>>>(static_cast<const uint4*>(from), kBytes / 16,
+                                  static_cast<uint32_t*>(to));
   });
-  const double copy = seconds_of([&] { CHECK(cudaMemcpyAsync(to, from, kBytes, cudaMemcpyDeviceToDevice)); });
-  const double up = seconds_of([&] { CHECK(cudaMemcpyAsync(to, pinned, copied, cudaMemcpyHostToDevice)); });
-  const double paged = seconds_of([&] { CHECK(cudaMemcpy(to, pageable, copied, cudaMemcpyHostToDevice)); });
-  const double down = seconds_of([&] { CHECK(cudaMemcpyAsync(pinned, to, copied, cudaMemcpyDeviceToHost)); });
+  const double copy =
+      seconds_of([&] { CHECK(cudaMemcpyAsync(to, from, kBytes, cudaMemcpyDeviceToDevice)); });
+  const double up =
+      seconds_of([&] { CHECK(cudaMemcpyAsync(to, pinned, copied, cudaMemcpyHostToDevice)); });
+  const double paged =
+      seconds_of([&] { CHECK(cudaMemcpy(to, pageable, copied, cudaMemcpyHostToDevice)); });
+  const double down =
+      seconds_of([&] { CHECK(cudaMemcpyAsync(pinned, to, copied, cudaMemcpyDeviceToHost)); });
   const double warps = sms * 4.0 * 8, products = warps * kLoops * 8;
   const double int8 = seconds_of([&] { multiply_int8<<<sms * 4, 256>>>(static_cast<int*>(to)); });
-  const double bf16 =
-      properties.major < 8 ? 0 : seconds_of([&] { multiply_bf16<<<sms * 4, 256>>>(static_cast<float*>(to)); });
+  const double bf16 = properties.major < 8 ? 0 : seconds_of([&] {
+    multiply_bf16<<<sms * 4, 256>>>(static_cast<float*>(to));
+  });
 
-  std::printf("{\"device\": \"%s\", \"capability\": \"%d.%d\", \"multiprocessors\": %d,\n", properties.name,
-              properties.major, properties.minor, sms);
+  std::printf("{\"device\": \"%s\", \"capability\": \"%d.%d\", \"multiprocessors\": %d,\n",
+              properties.name, properties.major, properties.minor, sms);
   std::printf(" \"read_bytes_per_second\": %.4g, \"copy_bytes_per_second\": %.4g,\n", kBytes / read,
               kBytes / copy);
   std::printf(" \"upload_pinned\": %.4g, \"upload_pageable\": %.4g, \"download_pinned\": %.4g,\n",
               copied / up, copied / paged, copied / down);
   std::printf(" \"int8_operations\": %.4g, \"bf16_operations\": %.4g}\n",
-              products * 2 * 16 * 8 * 32 / int8, bf16 > 0 ? products * 2 * 16 * 8 * 16 / bf16 : 0.0);
+              products * 2 * 16 * 8 * 32 / int8,
+              bf16 > 0 ? products * 2 * 16 * 8 * 16 / bf16 : 0.0);
 }
 
 }  // namespace
 }  // namespace mica::cuda
 
-void mica_measure_ceilings() { mica::cuda::run(); }
+void mica_measure_ceilings() {
+  mica::cuda::run();
+}

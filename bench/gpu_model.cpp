@@ -9,7 +9,8 @@
 
 namespace mica::bench {
 
-std::vector<std::byte> random_panels(const DType& dtype, int64_t rows, int64_t cols, uint32_t seed) {
+std::vector<std::byte> random_panels(const DType& dtype, int64_t rows, int64_t cols,
+                                     uint32_t seed) {
   const auto stride = static_cast<int64_t>(slab_stride(dtype, cols, "bench"));
   std::vector<std::byte> bytes(tensor_bytes(dtype, rows, cols, "bench"));
   uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
@@ -89,11 +90,13 @@ GpuModel::GpuModel(Backend& backend, const ModelShape& shape, const DType& dtype
   head_ = make_weight(shape.vocabulary, shape.hidden, at);
 
   const int64_t half = shape.head_size / 2;
-  const int64_t sizes[] = {step_tokens * shape.hidden, step_tokens * q_size, step_tokens * kv_size,
-                           step_tokens * kv_size,      step_tokens * q_size,
-                           step_tokens * shape.feed_forward, shape.vocabulary, shape.hidden,
+  const int64_t sizes[] = {step_tokens * shape.hidden, step_tokens * q_size,
+                           step_tokens * kv_size,      step_tokens * kv_size,
+                           step_tokens * q_size,       step_tokens * shape.feed_forward,
+                           shape.vocabulary,           shape.hidden,
                            step_tokens * half,         step_tokens * half};
-  float** const places[] = {&x_, &q_, &k_, &v_, &attended_, &inner_, &logits_, &norm_, &cosine_, &sine_};
+  float** const places[] = {&x_,     &q_,      &k_,    &v_,      &attended_,
+                            &inner_, &logits_, &norm_, &cosine_, &sine_};
   int64_t total = 0;
   for (const int64_t size : sizes) total += (size + 63) / 64 * 64;
   scratch_ = backend.allocate(total * 4);
@@ -141,8 +144,7 @@ void GpuModel::run_layer(const Layer& layer, int64_t tokens, const BatchSegment&
   backend_.linear_add({.x = {attended_, tokens, shape_.heads * shape_.head_size},
                        .weight = &layer.out,
                        .residual = x});
-  backend_.gated_linear(
-      {.x = x, .norm = norm, .gate = &layer.gate, .up = &layer.up, .out = inner});
+  backend_.gated_linear({.x = x, .norm = norm, .gate = &layer.gate, .up = &layer.up, .out = inner});
   backend_.linear_add({.x = inner, .weight = &layer.down, .residual = x});
 }
 

@@ -1,5 +1,5 @@
-// A model of given shape with random weights in the memory of a device, run operation by operation: what
-// a decoder does, without one.
+// A model of given shape with random weights in the memory of a device, run operation by operation:
+// what a decoder does, without one.
 #pragma once
 
 #include <string>

@@ -193,13 +193,12 @@ void AttentionSteps::launch(const Session& session, const AttentionArgs& args) {
         std::max(divisible, last / kPiece + 1 - first_seen(run.position, args.window) / kPiece);
   }
   const int64_t size = kernel.cache.head_size;
-  LaunchShape shape{
-      .stream = session.stream,
-      .x = static_cast<unsigned>(tiles_.size()),
-      .y = static_cast<unsigned>(kernel.cache.kv_heads * kernel.tiles_a_kv_head)};
+  LaunchShape shape{.stream = session.stream,
+                    .x = static_cast<unsigned>(tiles_.size()),
+                    .y = static_cast<unsigned>(kernel.cache.kv_heads * kernel.tiles_a_kv_head)};
   const int64_t tile_rows = rows == 1 ? 1 : rows <= 4 ? 4 : 8;
-  shape.shared_bytes =
-      attention_shared_bytes(kernel.cache.type, static_cast<int>(tile_rows), kernel.cache.head_size);
+  shape.shared_bytes = attention_shared_bytes(kernel.cache.type, static_cast<int>(tile_rows),
+                                              kernel.cache.head_size);
 
   // Positions are divided when tiles alone would leave multiprocessors without work.
   const int64_t blocks = int64_t{shape.x} * shape.y;

@@ -1,5 +1,5 @@
-// Where the rows of a step lie in the cache: positions and block tables on their way to the device, and
-// the launches of attention over them.
+// Where the rows of a step lie in the cache: positions and block tables on their way to the device,
+// and the launches of attention over them.
 #pragma once
 
 #include <span>

@@ -47,7 +47,7 @@ class CudaQueue final : public CopyQueue {
       : driver_(driver), operations_(operations), copies_(driver), done_(driver), held_(driver) {}
   ~CudaQueue() override {
     try {
-      synchronize();  // the host's memory may go away
+      synchronize();          // the host's memory may go away
     } catch (const Error&) {  // a lost device copies nothing any more
     }
   }
@@ -87,9 +87,10 @@ int64_t chosen_gemm_tokens(int64_t fallback) {
   char* end = nullptr;
   const long long value = std::strtoll(text, &end, 10);
   if (*end == 0 && value >= 0) return value;
-  throw Error(ErrorCode::kUsage,
-              std::string("MICA_CUDA_GEMM_TOKENS: expected a number of tokens, or 0 for never; found '") +
-                  text + "'");
+  throw Error(
+      ErrorCode::kUsage,
+      std::string("MICA_CUDA_GEMM_TOKENS: expected a number of tokens, or 0 for never; found '") +
+          text + "'");
 }
 
 class CudaBackend final : public Backend {

@@ -1,10 +1,10 @@
-// The few things that the backend asks of a device and its driver. driver_cuda.cpp has them from the
-// CUDA runtime, driver_host.cpp from plain memory of the host, for tests; which of them is linked
-// decides where kernels run.
+// The few things that the backend asks of a device and its driver. driver_cuda.cpp has them from
+// the CUDA runtime, driver_host.cpp from plain memory of the host, for tests; which of them is
+// linked decides where kernels run.
 //
-// Failures are Error(kRuntime) sentences that name the call, the device and the numbers; a device that
-// was lost fails every later call with the sentence of the first. release functions never throw.
-// One Driver is used by one thread at a time.
+// Failures are Error(kRuntime) sentences that name the call, the device and the numbers; a device
+// that was lost fails every later call with the sentence of the first. release functions never
+// throw. One Driver is used by one thread at a time.
 #pragma once
 
 #include <cstddef>

@@ -1,11 +1,10 @@
-// The CUDA runtime, linked statically: it needs nothing but the driver's libcuda.so.1, and that only when
-// a device is asked for.
-#include <cuda_runtime_api.h>
-#include <dlfcn.h>
-
+// The CUDA runtime, linked statically: it needs nothing but the driver's libcuda.so.1, and that
+// only when a device is asked for.
 #include <cctype>
 #include <cstdio>
 #include <cstring>
+#include <cuda_runtime_api.h>
+#include <dlfcn.h>
 #include <fstream>
 
 #include "backends/cuda/driver.h"
@@ -53,15 +52,15 @@ int attribute(cudaDeviceAttr which, int index) {
   return value;
 }
 
-// Operations (a multiplication is one, an addition another) of a multiprocessor and clock on its matrix
-// units, by compute capability; NVIDIA's white papers of each architecture.
+// Operations (a multiplication is one, an addition another) of a multiprocessor and clock on its
+// matrix units, by compute capability; NVIDIA's white papers of each architecture.
 struct MatrixRate {
   int capability;
   double int8;
   double bf16;
 };
-constexpr MatrixRate kMatrixRates[] = {{75, 2048, 1024}, {80, 4096, 2048},  {86, 2048, 1024},
-                                       {89, 2048, 1024}, {90, 8192, 4096},  {100, 16384, 8192},
+constexpr MatrixRate kMatrixRates[] = {{75, 2048, 1024}, {80, 4096, 2048}, {86, 2048, 1024},
+                                       {89, 2048, 1024}, {90, 8192, 4096}, {100, 16384, 8192},
                                        {103, 512, 8192}, {120, 2048, 1024}};
 
 // Of the PCI Express link, from what Linux knows; 0 where it does not say.
@@ -103,7 +102,7 @@ class CudaDriver final : public Driver {
     use();
     void* data = nullptr;
     return is_memory(cudaMalloc(&data, bytes), "cudaMalloc", bytes) ? static_cast<std::byte*>(data)
-                                                                   : nullptr;
+                                                                    : nullptr;
   }
   void release(std::byte* data) noexcept override {
     cudaSetDevice(index_);
@@ -154,8 +153,9 @@ class CudaDriver final : public Driver {
   }
   void wait(StreamHandle stream, EventHandle event) override {
     use();
-    require(cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0),
-            "cudaStreamWaitEvent");
+    require(
+        cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0),
+        "cudaStreamWaitEvent");
   }
   void synchronize(EventHandle event) override {
     use();
@@ -197,8 +197,8 @@ class CudaDriver final : public Driver {
             bytes);
   }
   [[noreturn]] void fail(cudaError_t error, const std::string& call) {
-    const std::string sentence = "cuda: device " + std::to_string(index_) + " (" + name_ + "): " +
-                                 call + " failed: " + describe_error(error);
+    const std::string sentence = "cuda: device " + std::to_string(index_) + " (" + name_ +
+                                 "): " + call + " failed: " + describe_error(error);
     cudaGetLastError();  // what is not sticky ends here
     if (is_sticky(error)) lost_ = sentence + "; the device is lost to this process";
     throw Error(ErrorCode::kRuntime, lost_.empty() ? sentence : lost_);
@@ -256,8 +256,9 @@ DeviceFacts describe_device(int index) {
   const cudaError_t error = cudaGetDeviceProperties(&properties, index);
   if (error != cudaSuccess) {
     cudaGetLastError();
-    throw Error(ErrorCode::kRuntime, "cuda: device " + std::to_string(index) +
-                                         ": cudaGetDeviceProperties failed: " + describe_error(error));
+    throw Error(ErrorCode::kRuntime,
+                "cuda: device " + std::to_string(index) +
+                    ": cudaGetDeviceProperties failed: " + describe_error(error));
   }
   std::snprintf(facts.name, sizeof facts.name, "%.*s", static_cast<int>(sizeof facts.name) - 1,
                 properties.name);
@@ -266,7 +267,8 @@ DeviceFacts describe_device(int index) {
   // Kilohertz; two transfers a clock.
   facts.read_bytes_per_second = 2e3 * attribute(cudaDevAttrMemoryClockRate, index) *
                                 attribute(cudaDevAttrGlobalMemoryBusWidth, index) / 8;
-  const double clocks = 1e3 * attribute(cudaDevAttrClockRate, index) * properties.multiProcessorCount;
+  const double clocks =
+      1e3 * attribute(cudaDevAttrClockRate, index) * properties.multiProcessorCount;
   const int capability = properties.major * 10 + properties.minor;
   for (const MatrixRate& rate : kMatrixRates) {
     if (rate.capability > capability) break;
@@ -281,10 +283,10 @@ std::unique_ptr<Driver> Driver::open(int index) {
   const int capability = attribute(cudaDevAttrComputeCapabilityMajor, index) * 10 +
                          attribute(cudaDevAttrComputeCapabilityMinor, index);
   if (capability < MICA_CUDA_LEAST_CAPABILITY) {
-    throw Error(ErrorCode::kUnsupported,
-                "cuda: device " + std::to_string(index) + ": expected compute capability " +
-                    version_text(MICA_CUDA_LEAST_CAPABILITY * 100) + " or later, found " +
-                    version_text(capability * 100));
+    throw Error(ErrorCode::kUnsupported, "cuda: device " + std::to_string(index) +
+                                             ": expected compute capability " +
+                                             version_text(MICA_CUDA_LEAST_CAPABILITY * 100) +
+                                             " or later, found " + version_text(capability * 100));
   }
   return std::make_unique<CudaDriver>(index);
 }

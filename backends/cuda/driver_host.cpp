@@ -1,5 +1,5 @@
-// A device made of the host's memory: kernels run on fibers when they are started, copies when they are
-// called. Every allocation is a heap block of its own, so that ASan sees what leaves it.
+// A device made of the host's memory: kernels run on fibers when they are started, copies when they
+// are called. Every allocation is a heap block of its own, so that ASan sees what leaves it.
 #include <cstdlib>
 #include <cstring>
 
@@ -39,7 +39,9 @@ class HostDriver final : public Driver {
   void synchronize(EventHandle) override {}
   void synchronize_stream(StreamHandle) override {}
 
-  void clear(std::byte* data, uint64_t bytes, StreamHandle) override { std::memset(data, 0, bytes); }
+  void clear(std::byte* data, uint64_t bytes, StreamHandle) override {
+    std::memset(data, 0, bytes);
+  }
   void upload(const void* from, void* to, uint64_t bytes, StreamHandle) override {
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
@@ -52,12 +54,16 @@ class HostDriver final : public Driver {
 
 }  // namespace
 
-int count_devices(std::string&) { return 1; }
+int count_devices(std::string&) {
+  return 1;
+}
 DeviceFacts describe_device(int) {
   DeviceFacts facts;
   std::strcpy(facts.name, "host build");
   return facts;
 }
-std::unique_ptr<Driver> Driver::open(int) { return std::make_unique<HostDriver>(); }
+std::unique_ptr<Driver> Driver::open(int) {
+  return std::make_unique<HostDriver>();
+}
 
 }  // namespace mica::cuda

@@ -1,5 +1,5 @@
-// Products of bf16 matrices for prefill: cuBLASLt, found at run time (gemm_cublaslt.cpp), or in the host
-// build plain loops in its place (gemm_host.cpp).
+// Products of bf16 matrices for prefill: cuBLASLt, found at run time (gemm_cublaslt.cpp), or in the
+// host build plain loops in its place (gemm_host.cpp).
 #pragma once
 
 #include <cstdint>
@@ -23,10 +23,10 @@ class Gemm {
 
   // Scratch that multiply() is given.
   virtual uint64_t workspace_bytes() const = 0;
-  // out = x * weights^T with float sums; x [T, K], weights [N, K], out [T, N]. False where the library
-  // refuses, and nothing was done.
-  virtual bool multiply(const GemmShape& shape, const uint16_t* x, const uint16_t* weights, float* out,
-                        std::byte* workspace, StreamHandle stream) = 0;
+  // out = x * weights^T with float sums; x [T, K], weights [N, K], out [T, N]. False where the
+  // library refuses, and nothing was done.
+  virtual bool multiply(const GemmShape& shape, const uint16_t* x, const uint16_t* weights,
+                        float* out, std::byte* workspace, StreamHandle stream) = 0;
 };
 
 }  // namespace mica::cuda

@@ -1,8 +1,7 @@
-// cuBLASLt by dlopen: a program runs without it, and its 400 MB are not part of Mica. The header gives
-// types and constants only.
+// cuBLASLt by dlopen: a program runs without it, and its 400 MB are not part of Mica. The header
+// gives types and constants only.
 #include <cublasLt.h>
 #include <dlfcn.h>
-
 #include <map>
 #include <tuple>
 
@@ -28,7 +27,8 @@ struct Library {
   decltype(&cublasLtMatmulAlgoGetHeuristic) heuristic;
 };
 
-// False where the library or one of its functions is missing. It stays loaded: others may use it too.
+// False where the library or one of its functions is missing. It stays loaded: others may use it
+// too.
 bool load_library(Library& library) {
   void* handle = nullptr;
   for (const char* name : {"libcublasLt.so." MICA_CUDA_MAJOR, "libcublasLt.so"}) {
@@ -56,10 +56,12 @@ bool load_library(Library& library) {
   return complete;
 }
 
-// What the library needs to know of one shape. Its matrices are column-major: out^T = weights * x^T.
+// What the library needs to know of one shape. Its matrices are column-major: out^T = weights *
+// x^T.
 class Plan {
  public:
-  Plan(const Library& library, cublasLtHandle_t handle, const GemmShape& shape) : library_(library) {
+  Plan(const Library& library, cublasLtHandle_t handle, const GemmShape& shape)
+      : library_(library) {
     const cublasOperation_t transposed = CUBLAS_OP_T;
     const uint64_t workspace = kWorkspaceBytes;
     int found = 0;
@@ -113,8 +115,9 @@ class CublasLt final : public Gemm {
     if (!plan) plan = std::make_unique<Plan>(library_, handle_, shape);
     if (!plan->is_ready()) return false;
     const float one = 1, zero = 0;
-    return library_.matmul(handle_, plan->desc, &one, weights, plan->weights, x, plan->x, &zero, out,
-                           plan->out, out, plan->out, &plan->choice.algo, workspace, kWorkspaceBytes,
+    return library_.matmul(handle_, plan->desc, &one, weights, plan->weights, x, plan->x, &zero,
+                           out, plan->out, out, plan->out, &plan->choice.algo, workspace,
+                           kWorkspaceBytes,
                            static_cast<cudaStream_t>(stream)) == CUBLAS_STATUS_SUCCESS;
   }
 

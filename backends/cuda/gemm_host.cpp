@@ -24,6 +24,8 @@ class HostGemm final : public Gemm {
 
 }  // namespace
 
-std::unique_ptr<Gemm> Gemm::load(Driver&) { return std::make_unique<HostGemm>(); }
+std::unique_ptr<Gemm> Gemm::load(Driver&) {
+  return std::make_unique<HostGemm>();
+}
 
 }  // namespace mica::cuda

@@ -3,6 +3,8 @@
 
 namespace mica::cuda {
 
-std::unique_ptr<Gemm> Gemm::load(Driver&) { return nullptr; }
+std::unique_ptr<Gemm> Gemm::load(Driver&) {
+  return nullptr;
+}
 
 }  // namespace mica::cuda

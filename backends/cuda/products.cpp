@@ -29,7 +29,9 @@ unsigned blocks(int64_t count, int64_t a_block) {
 class Multiplier {
  public:
   Multiplier(const Session& session, const ProductInput& input, const Weight& first)
-      : session_(session), input_(input), tokens_(static_cast<int32_t>(input.tokens)),
+      : session_(session),
+        input_(input),
+        tokens_(static_cast<int32_t>(input.tokens)),
         cols_(static_cast<int32_t>(first.cols)) {}
 
   void run(std::span<const Product> products);
@@ -186,10 +188,10 @@ bool Multiplier::multiply_bf16(const Product& product) {
     if (!session_.gemm->multiply({tokens_, count, cols_}, space.bf16, weights, space.products,
                                  space.gemm, session_.stream)) {
       if (first == 0) return false;
-      throw Error(ErrorCode::kRuntime, "cuda: " + session_.driver.device_name() +
-                                           ": cuBLASLt refused a product of " +
-                                           std::to_string(tokens_) + " tokens by [" +
-                                           std::to_string(count) + ", " + std::to_string(cols_) + "]");
+      throw Error(ErrorCode::kRuntime,
+                  "cuda: " + session_.driver.device_name() + ": cuBLASLt refused a product of " +
+                      std::to_string(tokens_) + " tokens by [" + std::to_string(count) + ", " +
+                      std::to_string(cols_) + "]");
     }
     launch_finish(shape(blocks(count, 256), tokens_, 0),
                   {space.products, tokens_, static_cast<int32_t>(first), count, product.end});
@@ -245,7 +247,8 @@ Matrix matrix_of(const Weight& weight) {
           .stride = weight.slab_stride};
 }
 
-void multiply(const Session& session, const ProductInput& input, std::span<const Product> products) {
+void multiply(const Session& session, const ProductInput& input,
+              std::span<const Product> products) {
   if (input.tokens == 0 || products.empty()) return;
   Multiplier(session, input, *products[0].weight).run(products);
 }

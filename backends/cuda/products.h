@@ -1,5 +1,5 @@
-// Products of the backend: which kernel, in which launches. Inputs are prepared once for all matrices
-// that share them.
+// Products of the backend: which kernel, in which launches. Inputs are prepared once for all
+// matrices that share them.
 #pragma once
 
 #include <span>
@@ -26,8 +26,8 @@ struct Product {
 };
 
 struct ProductInput {
-  const float* x = nullptr;         // [.., K]
-  const int32_t* rows = nullptr;    // of x, [T], on the device; or null: all
+  const float* x = nullptr;       // [.., K]
+  const int32_t* rows = nullptr;  // of x, [T], on the device; or null: all
   int64_t tokens = 0;
   NormArgs norm;
   bool two_parts = false;  // quant/README.md, "The head"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+
 #include "lib/base/error.h"
 
 namespace mica::cuda {
@@ -10,7 +11,8 @@ StagingRing::StagingRing(Driver& driver, StreamHandle stream) : driver_(driver),
   for (auto& event : events_) event.emplace(driver);
   ring_ = driver.allocate_pinned(kPartBytes * kParts);
   if (ring_ == nullptr) {
-    throw Error(ErrorCode::kRuntime, "cuda: " + driver.device_name() + ": the system refused to pin " +
+    throw Error(ErrorCode::kRuntime, "cuda: " + driver.device_name() +
+                                         ": the system refused to pin " +
                                          std::to_string(kPartBytes * kParts) + " bytes");
   }
 }

@@ -1,5 +1,6 @@
-// Small pieces of the host's memory on their way to the device, through a pinned ring: what is copied is
-// free again at once, and nothing waits unless the ring is a whole round ahead of the device.
+// Small pieces of the host's memory on their way to the device, through a pinned ring: what is
+// copied is free again at once, and nothing waits unless the ring is a whole round ahead of the
+// device.
 #pragma once
 
 #include <array>

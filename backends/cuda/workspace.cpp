@@ -63,13 +63,15 @@ Workspace lay_out(std::byte* base, const WorkspaceNeeds& needs) {
   if (is_int8) {
     const int64_t groups = (limits.input_cols + kMinGroup - 1) / kMinGroup;
     space.coded = {arena.take<int8_t>(coded_rows * limits.input_cols),
-                   arena.take<float>(coded_rows * groups), arena.take<int32_t>(coded_rows * groups)};
+                   arena.take<float>(coded_rows * groups),
+                   arena.take<int32_t>(coded_rows * groups)};
   }
   if (!is_int8 || limits.float_weights) space.floats = arena.take<float>(rows * limits.input_cols);
   if (needs.gemm_tokens > 0 && rows >= needs.gemm_tokens) {
     space.bf16 = arena.take<uint16_t>(rows * limits.input_cols);
-    space.weight_elements = std::max(
-        kPanel * limits.input_cols, std::min(kPieceElements, limits.input_cols * limits.output_rows));
+    space.weight_elements =
+        std::max(kPanel * limits.input_cols,
+                 std::min(kPieceElements, limits.input_cols * limits.output_rows));
     space.weights = arena.take<uint16_t>(space.weight_elements);
     space.product_elements =
         std::max(kPanel * rows, std::min(kPieceProducts, rows * limits.output_rows));
@@ -79,8 +81,8 @@ Workspace lay_out(std::byte* base, const WorkspaceNeeds& needs) {
   space.ids = arena.take<int32_t>(rows);
   space.places = arena.take<RowPlace>(limits.tokens);
   space.tiles = arena.take<AttentionTile>(limits.tokens);
-  space.table_entries = (limits.context / kCacheBlock + 1) *
-                        std::clamp<int64_t>(limits.tokens, 1, kStagedTables);
+  space.table_entries =
+      (limits.context / kCacheBlock + 1) * std::clamp<int64_t>(limits.tokens, 1, kStagedTables);
   space.tables = arena.take<int32_t>(space.table_entries);
   space.partial_elements = partial_elements(limits);
   space.partial = arena.take<float>(space.partial_elements);

@@ -1,4 +1,5 @@
-// The one scratch allocation of a backend: what lies in it, laid out by the same code that measures it.
+// The one scratch allocation of a backend: what lies in it, laid out by the same code that measures
+// it.
 #pragma once
 
 #include "backends/cuda/kernels/args.h"
@@ -19,15 +20,15 @@ struct Workspace {
   uint16_t* bf16 = nullptr;     // [rows, K]
   uint16_t* weights = nullptr;  // a piece of a matrix as bf16
   int64_t weight_elements = 0;
-  float* products = nullptr;    // of that piece, [rows, piece]
+  float* products = nullptr;  // of that piece, [rows, piece]
   int64_t product_elements = 0;
   std::byte* gemm = nullptr;
-  int32_t* ids = nullptr;       // [T] token ids, or [R] rows of logits
-  RowPlace* places = nullptr;   // [T]
+  int32_t* ids = nullptr;          // [T] token ids, or [R] rows of logits
+  RowPlace* places = nullptr;      // [T]
   AttentionTile* tiles = nullptr;  // [T]
   int32_t* tables = nullptr;
   int64_t table_entries = 0;
-  float* partial = nullptr;     // of attention
+  float* partial = nullptr;  // of attention
   int64_t partial_elements = 0;
   uint64_t bytes = 0;
 };

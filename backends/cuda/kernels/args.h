@@ -7,14 +7,16 @@
 
 namespace mica::cuda {
 
-constexpr int kPanel = 16;      // rows of a panel (formats/FORMAT.md, "Weight layout")
-constexpr int kUnit = 32;       // k that one lane, or one tile product, takes at a time
-constexpr int kMostColumns = 8; // tokens of a streamed product
-constexpr int kPiece = 128;     // positions of an attention piece; a multiple of a cache block's 16
+constexpr int kPanel = 16;       // rows of a panel (formats/FORMAT.md, "Weight layout")
+constexpr int kUnit = 32;        // k that one lane, or one tile product, takes at a time
+constexpr int kMostColumns = 8;  // tokens of a streamed product
+constexpr int kPiece = 128;  // positions of an attention piece; a multiple of a cache block's 16
 constexpr int kCacheBlock = 16;
 
 enum class Format : int32_t { kQ4, kQ4s, kQ4m, kQ8, kF32, kF16, kBF16 };
-inline constexpr bool is_panel(Format format) { return format <= Format::kQ8; }
+inline constexpr bool is_panel(Format format) {
+  return format <= Format::kQ8;
+}
 
 struct Matrix {
   Format format = Format::kF32;
@@ -49,9 +51,9 @@ struct End {
 
 // Inputs as quant/activations.h codes them.
 struct CodedInput {
-  int8_t* codes = nullptr;   // [T, K]
-  float* scales = nullptr;   // [T, K / G]
-  int32_t* sums = nullptr;   // [T, K / G], of the codes
+  int8_t* codes = nullptr;  // [T, K]
+  float* scales = nullptr;  // [T, K / G]
+  int32_t* sums = nullptr;  // [T, K / G], of the codes
 };
 
 struct NormArgs {
@@ -70,16 +72,16 @@ struct EmbedKernelArgs {
 
 // Norm of rows, then codes, floats or bf16 of them.
 struct PrepareArgs {
-  const float* x = nullptr;  // [.., K]
+  const float* x = nullptr;       // [.., K]
   const int32_t* rows = nullptr;  // [T] or null: row t
   int32_t cols = 0;
   int32_t cols_a_block = 0;  // all of them where there is a norm
   int32_t group = 0;
   NormArgs norm;
-  CodedInput coded;        // codes null: none wanted
-  CodedInput second;       // of what the first leave, or null
-  float* floats = nullptr;     // [T, K] or null; may be x
-  uint16_t* bf16 = nullptr;    // likewise
+  CodedInput coded;          // codes null: none wanted
+  CodedInput second;         // of what the first leave, or null
+  float* floats = nullptr;   // [T, K] or null; may be x
+  uint16_t* bf16 = nullptr;  // likewise
 };
 
 struct NormAddKernelArgs {
@@ -169,7 +171,7 @@ struct RopeKernelArgs {
 
 // Consecutive tokens of one sequence.
 struct AttentionTile {
-  int32_t row;       // of the first token
+  int32_t row;  // of the first token
   int32_t tokens;
   int32_t position;  // of the first token
   int32_t table;     // where the sequence's block table begins
@@ -179,7 +181,7 @@ struct AttentionKernelArgs {
   const float* q = nullptr;  // [T, H, E]
   float* out = nullptr;      // [T, H, E]
   int32_t heads = 0;
-  int32_t heads_a_tile = 0;   // query heads of one kv head that share a tile
+  int32_t heads_a_tile = 0;  // query heads of one kv head that share a tile
   int32_t tiles_a_kv_head = 0;
   const AttentionTile* tiles = nullptr;
   const int32_t* tables = nullptr;

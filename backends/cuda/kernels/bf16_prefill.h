@@ -62,7 +62,8 @@ constexpr int kFinishThreads = 256;
 MICA_DEVICE void finish_products(const FinishArgs& args) {
   const int column = block_x() * kFinishThreads + thread_index();
   const int64_t t = block_y();
-  if (column < args.count) finish(args.end, t, args.first + column, args.y[t * args.count + column]);
+  if (column < args.count)
+    finish(args.end, t, args.first + column, args.y[t * args.count + column]);
 }
 
 }  // namespace mica::cuda

@@ -10,7 +10,9 @@ MICA_DEVICE float choose_scale(int magnitude_bits) {
   if (largest < 0x1p-100f) return 0;
   return as_float(as_bits(mul_rn(largest, 1 / 127.0f)) & ~3u);
 }
-MICA_DEVICE float invert_scale(float scale) { return scale > 0 ? div_rn(1, scale) : 0; }
+MICA_DEVICE float invert_scale(float scale) {
+  return scale > 0 ? div_rn(1, scale) : 0;
+}
 
 MICA_DEVICE int code_of(float value, float inverse) {
   float code = inverse == 0 ? 0 : mul_rn(value, inverse);

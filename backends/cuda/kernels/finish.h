@@ -1,5 +1,5 @@
-// What follows a product: bias, residual sum, activation, gate, logits. One output at a time, each step
-// one rounding as quant/README.md, "After the chain", says.
+// What follows a product: bias, residual sum, activation, gate, logits. One output at a time, each
+// step one rounding as quant/README.md, "After the chain", says.
 #pragma once
 
 #include "backends/cuda/kernels/args.h"
@@ -9,7 +9,8 @@ namespace mica::cuda {
 constexpr float kLog2e = 1.44269504088896340736f;
 
 MICA_DEVICE float activate(float x, Act activation) {
-  if (activation == Act::kGelu) return mul_rn(mul_rn(0.5f, x), add_rn(1, er_f(mul_rn(x, 0.70710678118654752f))));
+  if (activation == Act::kGelu)
+    return mul_rn(mul_rn(0.5f, x), add_rn(1, er_f(mul_rn(x, 0.70710678118654752f))));
   float argument = x;
   if (activation == Act::kGeluTanh) {
     const float inner = fma_rn(mul_rn(mul_rn(x, x), x), 0.044715f, x);

@@ -1,5 +1,5 @@
-// Products with floats as input: rows of f32, f16 or bf16 streamed for a few tokens, and a plain tiled
-// product of any format, decoded on the way, for many tokens without cuBLASLt and for
+// Products with floats as input: rows of f32, f16 or bf16 streamed for a few tokens, and a plain
+// tiled product of any format, decoded on the way, for many tokens without cuBLASLt and for
 // Activations::kF32.
 #pragma once
 
@@ -80,9 +80,9 @@ MICA_DEVICE void float_rows(const FloatProductArgs& args) {
   }
 }
 
-constexpr int kFloatTile = 32;     // rows and tokens of a block
-constexpr int kFloatDepth = 32;    // k in shared memory
-constexpr int kFloatThreads = 256; // 2 x 2 outputs each
+constexpr int kFloatTile = 32;      // rows and tokens of a block
+constexpr int kFloatDepth = 32;     // k in shared memory
+constexpr int kFloatThreads = 256;  // 2 x 2 outputs each
 constexpr int kFloatShared = 2 * kFloatDepth * (kFloatTile + 1) * 4;
 
 // Grid: x row blocks, y token blocks.
@@ -109,7 +109,8 @@ MICA_DEVICE void float_tile(const FloatProductArgs& args) {
       const float* w = weights + k * (kFloatTile + 1) + r;
       const float* x = inputs + k * (kFloatTile + 1) + t;
       MICA_UNROLL
-      for (int i = 0; i < 4; ++i) sums[i / 2][i % 2] = fma_rn(w[i % 2], x[i / 2], sums[i / 2][i % 2]);
+      for (int i = 0; i < 4; ++i)
+        sums[i / 2][i % 2] = fma_rn(w[i % 2], x[i / 2], sums[i / 2][i % 2]);
     }
   }
   MICA_UNROLL

@@ -7,7 +7,7 @@ namespace mica::cuda {
 
 struct MergeStep {
   bool is_first;
-  float largest;      // m of both
+  float largest;  // m of both
   float old_factor;
   float new_factor;
 };
@@ -15,7 +15,8 @@ struct MergeStep {
 MICA_DEVICE MergeStep merge_step(bool is_first, float old_largest, float new_largest) {
   if (is_first) return {true, new_largest, 0, 1};
   const float largest = old_largest > new_largest ? old_largest : new_largest;
-  return {false, largest, exp_2(add_rn(old_largest, -largest)), exp_2(add_rn(new_largest, -largest))};
+  return {false, largest, exp_2(add_rn(old_largest, -largest)),
+          exp_2(add_rn(new_largest, -largest))};
 }
 MICA_DEVICE float merge_value(const MergeStep& step, float old_value, float new_value) {
   if (step.is_first) return new_value;

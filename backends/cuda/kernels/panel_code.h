@@ -7,8 +7,12 @@ namespace mica::cuda {
 
 constexpr int kLine = 64;  // bytes: 16 rows x 8 codes of 4 bits, or x 4 of 8
 
-constexpr int code_bits(Format format) { return format == Format::kQ8 ? 8 : 4; }
-constexpr int unit_lines(Format format) { return kUnit * code_bits(format) / 32; }
+constexpr int code_bits(Format format) {
+  return format == Format::kQ8 ? 8 : 4;
+}
+constexpr int unit_lines(Format format) {
+  return kUnit * code_bits(format) / 32;
+}
 MICA_DEVICE int64_t code_bytes(const Matrix& m) {
   return static_cast<int64_t>(m.cols) * kPanel * code_bits(m.format) / 8;
 }
@@ -18,13 +22,13 @@ MICA_DEVICE uint32_t subtract_bytes(uint32_t word, uint32_t less) {
   return ((word | 0x80808080u) - less) ^ 0x80808080u;
 }
 
-// q4s is multiplied by the kernels of q4, as scale / 8 * (8 * code - 64): products and factors differ
-// from those of scale * (code - 8) by powers of two alone, which leave the bits of the result as they
-// are (|8 D| < 2^21, inputs' scales lie between 2^-107 and 2^104).
+// q4s is multiplied by the kernels of q4, as scale / 8 * (8 * code - 64): products and factors
+// differ from those of scale * (code - 8) by powers of two alone, which leave the bits of the
+// result as they are (|8 D| < 2^21, inputs' scales lie between 2^-107 and 2^104).
 constexpr uint32_t kQ4sZeros = 0x40404040u;
 
-// The four integers of a code word as products take them, in signed bytes; `high`: the upper nibbles.
-// zeros: the row's zero in every byte (kQ4).
+// The four integers of a code word as products take them, in signed bytes; `high`: the upper
+// nibbles. zeros: the row's zero in every byte (kQ4).
 template <Format kFormat>
 MICA_DEVICE uint32_t integers_of(uint32_t word, bool high, uint32_t zeros) {
   if constexpr (kFormat == Format::kQ8) {
@@ -62,7 +66,8 @@ MICA_DEVICE float decode_weight(const Matrix& m, int64_t n, int64_t k) {
   const std::byte* scales = slab + code_bytes(m);
   const std::byte* offsets = scales + static_cast<int64_t>(m.cols) / m.group * kPanel * 2;
   const float scale = half_to_float(load_half(scales + 2 * place));
-  if (m.format == Format::kQ8) return mul_rn(scale, static_cast<float>(static_cast<int>(byte) - 128));
+  if (m.format == Format::kQ8)
+    return mul_rn(scale, static_cast<float>(static_cast<int>(byte) - 128));
   const int code = static_cast<int>(k % 8 < 4 ? byte & 15 : byte >> 4);
   if (m.format == Format::kQ4s) return mul_rn(scale, static_cast<float>(code - 8));
   if (m.format == Format::kQ4m) {

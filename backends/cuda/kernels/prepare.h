@@ -1,5 +1,6 @@
-// The input of products: rows, chosen by index or all, behind their norm, as int8 codes (in one part or
-// two), as floats or as bf16. One block a row; without a norm a row may be divided between blocks.
+// The input of products: rows, chosen by index or all, behind their norm, as int8 codes (in one
+// part or two), as floats or as bf16. One block a row; without a norm a row may be divided between
+// blocks.
 #pragma once
 
 #include "backends/cuda/kernels/args.h"
@@ -43,8 +44,8 @@ MICA_DEVICE float apply_norm(const RowNorm& row, float x, int i) {
   return row.bias ? add_rn(y, row.bias[i]) : y;
 }
 
-// Four values of this lane, column `first` of the row at `from` in [T, K]; what codes leave replaces
-// them. All lanes of a warp take part; `present`: the lane has values.
+// Four values of this lane, column `first` of the row at `from` in [T, K]; what codes leave
+// replaces them. All lanes of a warp take part; `present`: the lane has values.
 MICA_DEVICE void store_codes(const CodedInput& to, int64_t from, int first, int group, bool present,
                              float (&values)[4]) {
   int largest = 0;

@@ -1,5 +1,5 @@
-// Norm and rotation of queries and keys, and the cache: one block a token and head. Heads are those of q,
-// then of k, then of v.
+// Norm and rotation of queries and keys, and the cache: one block a token and head. Heads are those
+// of q, then of k, then of v.
 #pragma once
 
 #include "backends/cuda/kernels/coded_input.h"
@@ -9,7 +9,9 @@
 namespace mica::cuda {
 
 constexpr int kRopeThreads = 64;
-constexpr int rope_shared(int head_size) { return (kReduceFloats + head_size) * 4; }
+constexpr int rope_shared(int head_size) {
+  return (kReduceFloats + head_size) * 4;
+}
 
 MICA_DEVICE void store_element(const Cache& cache, std::byte* part, int64_t index, float value) {
   if (cache.type == CacheType::kF32) {
@@ -84,11 +86,13 @@ MICA_DEVICE void rope_store(const RopeKernelArgs& args) {
   }
   sync_block();
   if (is_query || is_key) {
-    float* to = is_query ? args.q + (t * args.heads + h) * size : args.k + (t * kv_heads + h) * size;
+    float* to =
+        is_query ? args.q + (t * args.heads + h) * size : args.k + (t * kv_heads + h) * size;
     for (int c = thread_index(); c < size; c += block_threads()) to[c] = head[c];
   }
   if (is_query) return;
-  std::byte* part = is_key ? keys_of(args.cache, place.block, h) : values_of(args.cache, place.block, h);
+  std::byte* part =
+      is_key ? keys_of(args.cache, place.block, h) : values_of(args.cache, place.block, h);
   store_head(args.cache, is_key, place.position % kCacheBlock, part, head);
 }
 

@@ -1,13 +1,13 @@
 // Products of one to eight tokens, bound by reading the weights once. One block a panel of 16 rows.
 //
-// Streaming warps: a lane takes units of 4 rows x 32 k, in loads of 16 bytes of which at least four are
-// under way, and of the next unit while it computes. Four lanes beside each other hold the 16 rows of a
-// unit, so that a warp reads whole lines. The exact integer of a group comes from one lane, or for
-// groups of 64 and 128 from lanes 4 and 8 apart, and becomes the x of quant/README.md,
+// Streaming warps: a lane takes units of 4 rows x 32 k, in loads of 16 bytes of which at least four
+// are under way, and of the next unit while it computes. Four lanes beside each other hold the 16
+// rows of a unit, so that a warp reads whole lines. The exact integer of a group comes from one
+// lane, or for groups of 64 and 128 from lanes 4 and 8 apart, and becomes the x of quant/README.md,
 // "Products", in shared memory.
 //
-// Chain warps: one thread an output adds up the groups in order, as the norm says, while the streaming
-// warps are at the next round.
+// Chain warps: one thread an output adds up the groups in order, as the norm says, while the
+// streaming warps are at the next round.
 #pragma once
 
 #include "backends/cuda/kernels/finish.h"
@@ -15,9 +15,15 @@
 
 namespace mica::cuda {
 
-constexpr int stream_warps(int columns) { return columns == 8 ? 4 : 8; }
-constexpr int chain_threads(int columns) { return columns < 2 ? 32 : 16 * columns; }
-constexpr int stream_threads(int columns) { return 32 * stream_warps(columns) + chain_threads(columns); }
+constexpr int stream_warps(int columns) {
+  return columns == 8 ? 4 : 8;
+}
+constexpr int chain_threads(int columns) {
+  return columns < 2 ? 32 : 16 * columns;
+}
+constexpr int stream_threads(int columns) {
+  return 32 * stream_warps(columns) + chain_threads(columns);
+}
 
 // One round's groups: x [groups][columns][16], ws [groups][16], for kQ4m minimums [groups][16] and
 // x' [groups][columns].
@@ -54,14 +60,16 @@ struct StreamKernel {
   int parts;  // units of a group
 
   MICA_DEVICE_MEMBER Round round_memory(int round) const {
-    auto* memory = reinterpret_cast<float*>(shared_memory()) +
-                   (round & 1) * round_floats(kFormat, kColumns);
+    auto* memory =
+        reinterpret_cast<float*>(shared_memory()) + (round & 1) * round_floats(kFormat, kColumns);
     float* factors = memory + kUnits * kColumns * kPanel;
     float* minimums = factors + kUnits * kPanel;
     return {memory, factors, minimums, minimums + kUnits * kPanel};
   }
 
-  MICA_DEVICE_MEMBER int unit_of(int round) const { return round * kUnits + warp() * 8 + lane() / 4; }
+  MICA_DEVICE_MEMBER int unit_of(int round) const {
+    return round * kUnits + warp() * 8 + lane() / 4;
+  }
 
   MICA_DEVICE_MEMBER void load(int round, Weights& weights) const {
     const int unit = unit_of(round);
@@ -93,7 +101,9 @@ struct StreamKernel {
     for (int first = 0; first < kColumns; first += kPass) compute_columns(round, weights, first);
   }
 
-  MICA_DEVICE_MEMBER int column_of(int c) const { return c < args.tokens ? c : args.tokens - 1; }
+  MICA_DEVICE_MEMBER int column_of(int c) const {
+    return c < args.tokens ? c : args.tokens - 1;
+  }
 
   MICA_DEVICE_MEMBER void compute_columns(int round, const Weights& weights, int first) const {
     const int unit = unit_of(round), quad = lane() % 4;
@@ -160,7 +170,8 @@ struct StreamKernel {
             mul_rn(static_cast<float>(exact), scale);
       }
       if constexpr (kHasMinimum) {
-        if (quad == 0) memory.minimum_x[place * kColumns + first + c] = mul_rn(static_cast<float>(sum), scale);
+        if (quad == 0)
+          memory.minimum_x[place * kColumns + first + c] = mul_rn(static_cast<float>(sum), scale);
       }
     }
   }
@@ -199,8 +210,7 @@ struct StreamKernel {
       sync_block();
     }
     if (args.two_parts) {
-      float* sums =
-          reinterpret_cast<float*>(shared_memory()) + 2 * round_floats(kFormat, kColumns);
+      float* sums = reinterpret_cast<float*>(shared_memory()) + 2 * round_floats(kFormat, kColumns);
       if (chains) sums[output] = y;
       sync_block();
       const int half = args.tokens / 2;

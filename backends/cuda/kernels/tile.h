@@ -1,11 +1,11 @@
-// Products of many tokens with int8 activations on the matrix units: exact integers of a group, then one
-// step of each output's chain, so that results have the bits of a streamed product.
+// Products of many tokens with int8 activations on the matrix units: exact integers of a group,
+// then one step of each output's chain, so that results have the bits of a streamed product.
 //
-// A warp multiplies kPanels panels by 8 * kTiles tokens; a block has kRowWarps x kTokenWarps of them.
-// Codes of 128 k of the block's tokens lie in shared memory, in two buffers in turn; weights go from
-// memory to registers, a unit of 32 k ahead. A line's words are operands as they lie (16 rows, and for
-// 4 bits its low and high nibbles): the order of k within a unit is the lines', and the codes
-// are fetched in the same order.
+// A warp multiplies kPanels panels by 8 * kTiles tokens; a block has kRowWarps x kTokenWarps of
+// them. Codes of 128 k of the block's tokens lie in shared memory, in two buffers in turn; weights
+// go from memory to registers, a unit of 32 k ahead. A line's words are operands as they lie (16
+// rows, and for 4 bits its low and high nibbles): the order of k within a unit is the lines', and
+// the codes are fetched in the same order.
 #pragma once
 
 #include "backends/cuda/kernels/finish.h"
@@ -13,9 +13,9 @@
 
 namespace mica::cuda {
 
-constexpr int kTileChunk = 128;                   // k in shared memory
-constexpr int kTileRowBytes = kTileChunk + 16;    // of a token: 8 tokens x 8 bytes meet no bank twice
-constexpr int kTileGroups = kTileChunk / kUnit;   // at most, of a chunk
+constexpr int kTileChunk = 128;                 // k in shared memory
+constexpr int kTileRowBytes = kTileChunk + 16;  // of a token: 8 tokens x 8 bytes meet no bank twice
+constexpr int kTileGroups = kTileChunk / kUnit;  // at most, of a chunk
 
 template <int kPanels, int kTiles, int kRowWarps, int kTokenWarps>
 struct TileShape {
@@ -44,7 +44,7 @@ struct TileKernel {
     uint32_t words[Shape::panels][kWords];
   };
   struct Constants {
-    uint32_t scales[Shape::panels][2];   // halves of rows g and g + 8
+    uint32_t scales[Shape::panels][2];  // halves of rows g and g + 8
     uint32_t offsets[Shape::panels][2];
   };
 
@@ -167,7 +167,8 @@ struct TileKernel {
   // A step of each output's chain; place: the group in its chunk.
   MICA_DEVICE_MEMBER void scale_group(int chunk, int place, const Constants& constants, Sums& sums,
                                       Outputs& y) const {
-    const float* scales = scale_memory(chunk) + place * Shape::tokens + warp_token() + lane() % 4 * 2;
+    const float* scales =
+        scale_memory(chunk) + place * Shape::tokens + warp_token() + lane() % 4 * 2;
     MICA_UNROLL
     for (int tile = 0; tile < Shape::tiles; ++tile) {
       float scale[2], less[2], minimum_x[2] = {0, 0};
@@ -183,8 +184,8 @@ struct TileKernel {
       for (int p = 0; p < Shape::panels; ++p) {
         MICA_UNROLL
         for (int i = 0; i < 4; ++i) {
-          const float x = fma_rn(as_float(static_cast<uint32_t>(sums[p][tile][i])), scale[i % 2],
-                                 less[i % 2]);
+          const float x =
+              fma_rn(as_float(static_cast<uint32_t>(sums[p][tile][i])), scale[i % 2], less[i % 2]);
           y[p][tile][i] = fma_rn(x, factor_of<kFormat>(constants.scales[p][i / 2]), y[p][tile][i]);
           if constexpr (kFormat == Format::kQ4m) {
             y[p][tile][i] =
@@ -204,7 +205,8 @@ struct TileKernel {
       MICA_UNROLL
       for (int tile = 0; tile < Shape::tiles; ++tile) {
         MICA_UNROLL
-        for (int i = 0; i < 4; ++i) sums[p][tile][i] = static_cast<int>(kMagicBits), y[p][tile][i] = 0;
+        for (int i = 0; i < 4; ++i)
+          sums[p][tile][i] = static_cast<int>(kMagicBits), y[p][tile][i] = 0;
       }
     }
     Words4 codes[kLoads];
@@ -254,8 +256,8 @@ MICA_DEVICE void tile(const TileArgs& args) {
   const int last_panel = (m.rows + kPanel - 1) / kPanel - 1;
   const int first_panel =
       (block_y() * Shape::row_warps + warp() % Shape::row_warps) * Shape::panels;
-  TileKernel<kFormat, Shape> kernel{args, {}, block_x() * Shape::tokens, m.cols / kUnit,
-                                    m.group / kUnit, m.cols / m.group};
+  TileKernel<kFormat, Shape> kernel{
+      args, {}, block_x() * Shape::tokens, m.cols / kUnit, m.group / kUnit, m.cols / m.group};
   MICA_UNROLL
   for (int p = 0; p < Shape::panels; ++p) {
     const int panel = first_panel + p < last_panel ? first_panel + p : last_panel;

@@ -77,7 +77,9 @@ void make_context(Context& context, std::byte* stack, void (*entry)()) {
   context.value.uc_link = nullptr;
   makecontext(&context.value, entry, 0);
 }
-void switch_context(Context& from, Context& to) { swapcontext(&from.value, &to.value); }
+void switch_context(Context& from, Context& to) {
+  swapcontext(&from.value, &to.value);
+}
 #endif
 
 struct Warp {
@@ -111,7 +113,8 @@ struct Block {
 thread_local Block* block = nullptr;
 thread_local const Place* current_place = nullptr;
 
-void enter(Context& from, void** asan_from, bool ends, Context& to, const void* bottom, size_t size) {
+void enter(Context& from, void** asan_from, bool ends, Context& to, const void* bottom,
+           size_t size) {
 #ifdef MICA_ASAN
   __sanitizer_start_switch_fiber(ends ? nullptr : asan_from, bottom, size);
 #else
@@ -146,11 +149,12 @@ void leave(bool ends) {
 void wait_while(const unsigned& round, unsigned value) {
   while (round == value) {
     if (++block->idle_switches > 4 * block->threads) {
-      std::fprintf(stderr,
-                   "fibers: threads of block (%d, %d, %d) wait for others that never come: %d of %d "
-                   "have ended, %d stand at a barrier\n",
-                   place().block_x, place().block_y, place().block_z, block->finished,
-                   block->threads, block->arrived);
+      std::fprintf(
+          stderr,
+          "fibers: threads of block (%d, %d, %d) wait for others that never come: %d of %d "
+          "have ended, %d stand at a barrier\n",
+          place().block_x, place().block_y, place().block_z, block->finished, block->threads,
+          block->arrived);
       std::abort();
     }
     leave(false);
@@ -190,9 +194,13 @@ void run_block(Block& of, const Place& where) {
 
 }  // namespace
 
-const Place& place() { return *current_place; }
+const Place& place() {
+  return *current_place;
+}
 
-std::byte* fiber_shared_memory() { return block->shared.get(); }
+std::byte* fiber_shared_memory() {
+  return block->shared.get();
+}
 
 void fiber_sync_block() {
   const unsigned round = block->round;

@@ -1,9 +1,9 @@
-// The threads of one block as fibers of one thread of the host: kernels run step by step, in an order
-// that is always the same, and ASan sees every access.
+// The threads of one block as fibers of one thread of the host: kernels run step by step, in an
+// order that is always the same, and ASan sees every access.
 //
-// A fiber that waits (for a barrier, for the lanes of its warp) lets the next one run. When all wait
-// and none can go on, some threads have left out a barrier or an exchange: the program ends with a
-// sentence that says so, as the device would hang.
+// A fiber that waits (for a barrier, for the lanes of its warp) lets the next one run. When all
+// wait and none can go on, some threads have left out a barrier or an exchange: the program ends
+// with a sentence that says so, as the device would hang.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +25,8 @@ const Place& place();
 std::byte* fiber_shared_memory();
 
 void fiber_sync_block();
-// Gives `word` of this lane to all lanes of its warp; returns those of all 32. The pointer holds until
-// the lane's next exchange.
+// Gives `word` of this lane to all lanes of its warp; returns those of all 32. The pointer holds
+// until the lane's next exchange.
 const uint64_t* fiber_exchange(uint64_t word);
 
 // Runs `body` for every thread of every block; threads a multiple of 32, at most 1024.

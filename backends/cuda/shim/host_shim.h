@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "backends/cuda/kernels/launch_shape.h"
+#include "backends/cuda/kernels/words.h"
 #include "backends/cuda/shim/fibers.h"
 #include "lib/base/half.h"
 
@@ -20,24 +21,37 @@
 
 namespace mica::cuda {
 
-struct Words2 {
-  uint32_t x, y;
-};
-struct Words4 {
-  uint32_t x, y, z, w;
-};
+inline int thread_index() {
+  return place().thread;
+}
+inline int block_threads() {
+  return place().threads;
+}
+inline int lane() {
+  return place().thread % 32;
+}
+inline int warp() {
+  return place().thread / 32;
+}
+inline int block_x() {
+  return place().block_x;
+}
+inline int block_y() {
+  return place().block_y;
+}
+inline int block_z() {
+  return place().block_z;
+}
+inline int grid_x() {
+  return place().grid_x;
+}
+inline int grid_z() {
+  return place().grid_z;
+}
 
-inline int thread_index() { return place().thread; }
-inline int block_threads() { return place().threads; }
-inline int lane() { return place().thread % 32; }
-inline int warp() { return place().thread / 32; }
-inline int block_x() { return place().block_x; }
-inline int block_y() { return place().block_y; }
-inline int block_z() { return place().block_z; }
-inline int grid_x() { return place().grid_x; }
-inline int grid_z() { return place().grid_z; }
-
-inline void sync_block() { fiber_sync_block(); }
+inline void sync_block() {
+  fiber_sync_block();
+}
 inline int shuffle_xor(int value, int mask) {
   return static_cast<int>(fiber_exchange(static_cast<uint32_t>(value))[lane() ^ mask]);
 }
@@ -45,7 +59,9 @@ inline float shuffle_xor(float value, int mask) {
   return std::bit_cast<float>(shuffle_xor(std::bit_cast<int>(value), mask));
 }
 
-inline std::byte* shared_memory() { return fiber_shared_memory(); }
+inline std::byte* shared_memory() {
+  return fiber_shared_memory();
+}
 
 // A device faults on what is not aligned to its size.
 inline void require_alignment(const void* address, uintptr_t bytes) {
@@ -69,7 +85,9 @@ inline void store128(void* to, Words4 v) {
   require_alignment(to, 16);
   std::memcpy(to, &v, 16);
 }
-inline Words4 stream128(const void* from) { return load128(from); }
+inline Words4 stream128(const void* from) {
+  return load128(from);
+}
 
 inline int dot_bytes(uint32_t a, uint32_t b, int sum) {
   for (int i = 0; i < 32; i += 8) {
@@ -96,27 +114,57 @@ inline void multiply_tile(int (&c)[4], const uint32_t (&a)[4], const uint32_t (&
   }
 }
 
-inline float fma_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline float mul_rn(float a, float b) { return a * b; }
-inline float add_rn(float a, float b) { return a + b; }
-inline float div_rn(float a, float b) { return a / b; }
-inline float sqrt_rn(float a) { return std::sqrt(a); }
-inline int round_to_int(float a) { return static_cast<int>(std::nearbyint(a)); }
-inline float exp_2(float a) { return std::exp2(a); }
-inline float tan_h(float a) { return std::tanh(a); }
-inline float er_f(float a) { return std::erf(a); }
+inline float fma_rn(float a, float b, float c) {
+  return std::fma(a, b, c);
+}
+inline float mul_rn(float a, float b) {
+  return a * b;
+}
+inline float add_rn(float a, float b) {
+  return a + b;
+}
+inline float div_rn(float a, float b) {
+  return a / b;
+}
+inline float sqrt_rn(float a) {
+  return std::sqrt(a);
+}
+inline int round_to_int(float a) {
+  return static_cast<int>(std::nearbyint(a));
+}
+inline float exp_2(float a) {
+  return std::exp2(a);
+}
+inline float tan_h(float a) {
+  return std::tanh(a);
+}
+inline float er_f(float a) {
+  return std::erf(a);
+}
 
-inline float as_float(uint32_t bits) { return std::bit_cast<float>(bits); }
-inline uint32_t as_bits(float value) { return std::bit_cast<uint32_t>(value); }
-inline float half_to_float(uint32_t bits) { return f16_to_f32(static_cast<uint16_t>(bits)); }
-inline uint16_t float_to_half(float value) { return f32_to_f16(value); }
-inline float bf16_to_float(uint32_t bits) { return as_float(bits << 16); }
-inline uint16_t float_to_bf16(float value) { return f32_to_bf16(value); }
+inline float as_float(uint32_t bits) {
+  return std::bit_cast<float>(bits);
+}
+inline uint32_t as_bits(float value) {
+  return std::bit_cast<uint32_t>(value);
+}
+inline float half_to_float(uint32_t bits) {
+  return f16_to_f32(static_cast<uint16_t>(bits));
+}
+inline uint16_t float_to_half(float value) {
+  return f32_to_f16(value);
+}
+inline float bf16_to_float(uint32_t bits) {
+  return as_float(bits << 16);
+}
+inline uint16_t float_to_bf16(float value) {
+  return f32_to_bf16(value);
+}
 
 }  // namespace mica::cuda
 
-#define MICA_KERNEL(NAME, THREADS, BLOCKS, ARGS, ...)                    \
+#define MICA_KERNEL(NAME, THREADS, BLOCKS, ARGS, ...)                     \
   static bool launch_##NAME(const LaunchShape& shape, const ARGS& args) { \
-    run_grid(shape, THREADS, [&args] { __VA_ARGS__(args); });            \
-    return true;                                                         \
+    run_grid(shape, THREADS, [&args] { __VA_ARGS__(args); });             \
+    return true;                                                          \
   }

@@ -8,12 +8,13 @@ namespace mica::cuda {
 
 MICA_KERNEL(mica_float_tile, kFloatThreads, 1, FloatProductArgs, float_tile)
 
-#define MICA_ROWS(NAME, FORMAT)                                                                     \
-  MICA_KERNEL(mica_rows_##NAME##_1, kRowThreads, 2, FloatProductArgs, float_rows<FORMAT, 1>)        \
-  MICA_KERNEL(mica_rows_##NAME##_8, kRowThreads, 2, FloatProductArgs, float_rows<FORMAT, 8>)        \
-  static bool launch_rows_##NAME(const LaunchShape& shape, int columns, const FloatProductArgs& args) { \
-    return columns == 1 ? launch_mica_rows_##NAME##_1(shape, args)                                  \
-                        : launch_mica_rows_##NAME##_8(shape, args);                                 \
+#define MICA_ROWS(NAME, FORMAT)                                                              \
+  MICA_KERNEL(mica_rows_##NAME##_1, kRowThreads, 2, FloatProductArgs, float_rows<FORMAT, 1>) \
+  MICA_KERNEL(mica_rows_##NAME##_8, kRowThreads, 2, FloatProductArgs, float_rows<FORMAT, 8>) \
+  static bool launch_rows_##NAME(const LaunchShape& shape, int columns,                      \
+                                 const FloatProductArgs& args) {                             \
+    return columns == 1 ? launch_mica_rows_##NAME##_1(shape, args)                           \
+                        : launch_mica_rows_##NAME##_8(shape, args);                          \
   }
 MICA_ROWS(f32, Format::kF32)
 MICA_ROWS(f16, Format::kF16)
@@ -38,7 +39,11 @@ void launch_float_rows(const LaunchShape& shape, int columns, const FloatProduct
   }
 }
 
-int float_tile_size() { return kFloatTile; }
-int float_tile_shared_bytes() { return kFloatShared; }
+int float_tile_size() {
+  return kFloatTile;
+}
+int float_tile_shared_bytes() {
+  return kFloatShared;
+}
 
 }  // namespace mica::cuda

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backends/cuda/kernels/bf16_prefill.h"
-#include "backends/cuda/kernels/embed.h"
+#include "backends/cuda/kernels/embed_gather.h"
 #include "backends/cuda/kernels/launchers.h"
 #include "backends/cuda/kernels/merge_pieces.h"
 #include "backends/cuda/kernels/prepare.h"
@@ -40,8 +40,14 @@ void launch_merge(const LaunchShape& shape, const MergeArgs& args) {
   launch_mica_merge(shape, args);
 }
 
-int prepare_columns() { return kPrepareThreads * 4; }
-int prepare_shared_bytes() { return kPrepareShared; }
-int rope_shared_bytes(int head_size) { return rope_shared(head_size); }
+int prepare_columns() {
+  return kPrepareThreads * 4;
+}
+int prepare_shared_bytes() {
+  return kPrepareShared;
+}
+int rope_shared_bytes(int head_size) {
+  return rope_shared(head_size);
+}
 
 }  // namespace mica::cuda

@@ -6,18 +6,19 @@
 
 namespace mica::cuda {
 
-// BLOCKS: of the two kernels with most columns that a multiprocessor should hold, which bounds their
-// registers; q8 has twice the words in flight.
-#define MICA_STREAM(NAME, FORMAT, BLOCKS)                                                                   \
-  MICA_KERNEL(mica_stream_##NAME##_1, stream_threads(1), 2, StreamArgs, stream<FORMAT, 1>)          \
-  MICA_KERNEL(mica_stream_##NAME##_2, stream_threads(2), 2, StreamArgs, stream<FORMAT, 2>)          \
-  MICA_KERNEL(mica_stream_##NAME##_4, stream_threads(4), BLOCKS, StreamArgs, stream<FORMAT, 4>)          \
-  MICA_KERNEL(mica_stream_##NAME##_8, stream_threads(8), BLOCKS, StreamArgs, stream<FORMAT, 8>)          \
-  static bool launch_stream_##NAME(const LaunchShape& shape, int columns, const StreamArgs& args) { \
-    return columns == 1   ? launch_mica_stream_##NAME##_1(shape, args)                              \
-           : columns == 2 ? launch_mica_stream_##NAME##_2(shape, args)                              \
-           : columns == 4 ? launch_mica_stream_##NAME##_4(shape, args)                              \
-                          : launch_mica_stream_##NAME##_8(shape, args);                             \
+// BLOCKS: of the two kernels with most columns that a multiprocessor should hold, which bounds
+// their registers; q8 has twice the words in flight.
+#define MICA_STREAM(NAME, FORMAT, BLOCKS)                                                       \
+  MICA_KERNEL(mica_stream_##NAME##_1, stream_threads(1), 2, StreamArgs, stream<FORMAT, 1>)      \
+  MICA_KERNEL(mica_stream_##NAME##_2, stream_threads(2), 2, StreamArgs, stream<FORMAT, 2>)      \
+  MICA_KERNEL(mica_stream_##NAME##_4, stream_threads(4), BLOCKS, StreamArgs, stream<FORMAT, 4>) \
+  MICA_KERNEL(mica_stream_##NAME##_8, stream_threads(8), BLOCKS, StreamArgs, stream<FORMAT, 8>) \
+  static bool launch_stream_##NAME(const LaunchShape& shape, int columns,                       \
+                                   const StreamArgs& args) {                                    \
+    return columns == 1   ? launch_mica_stream_##NAME##_1(shape, args)                          \
+           : columns == 2 ? launch_mica_stream_##NAME##_2(shape, args)                          \
+           : columns == 4 ? launch_mica_stream_##NAME##_4(shape, args)                          \
+                          : launch_mica_stream_##NAME##_8(shape, args);                         \
   }
 MICA_STREAM(q4, Format::kQ4, 2)
 MICA_STREAM(q4m, Format::kQ4m, 2)
@@ -39,6 +40,8 @@ void launch_stream(const LaunchShape& shape, Format format, int columns, const S
   }
 }
 
-int stream_shared_bytes(Format format, int columns) { return stream_shared(format, columns); }
+int stream_shared_bytes(Format format, int columns) {
+  return stream_shared(format, columns);
+}
 
 }  // namespace mica::cuda

@@ -6,12 +6,14 @@
 
 namespace mica::cuda {
 
-#define MICA_TILE(NAME, FORMAT)                                                                   \
-  MICA_KERNEL(mica_tile_##NAME##_large, LargeTiles::threads, 1, TileArgs, tile<FORMAT, LargeTiles>) \
-  MICA_KERNEL(mica_tile_##NAME##_small, SmallTiles::threads, 2, TileArgs, tile<FORMAT, SmallTiles>) \
-  static bool launch_tile_##NAME(const LaunchShape& shape, bool large, const TileArgs& args) {    \
-    return large ? launch_mica_tile_##NAME##_large(shape, args)                                   \
-                 : launch_mica_tile_##NAME##_small(shape, args);                                  \
+#define MICA_TILE(NAME, FORMAT)                                                                \
+  MICA_KERNEL(mica_tile_##NAME##_large, LargeTiles::threads, 1, TileArgs,                      \
+              tile<FORMAT, LargeTiles>)                                                        \
+  MICA_KERNEL(mica_tile_##NAME##_small, SmallTiles::threads, 2, TileArgs,                      \
+              tile<FORMAT, SmallTiles>)                                                        \
+  static bool launch_tile_##NAME(const LaunchShape& shape, bool large, const TileArgs& args) { \
+    return large ? launch_mica_tile_##NAME##_large(shape, args)                                \
+                 : launch_mica_tile_##NAME##_small(shape, args);                               \
   }
 MICA_TILE(q4, Format::kQ4)
 MICA_TILE(q4m, Format::kQ4m)
@@ -36,7 +38,11 @@ void launch_tile(const LaunchShape& shape, Format format, bool large, const Tile
 int tile_shared_bytes(bool large) {
   return large ? LargeTiles::shared_bytes : SmallTiles::shared_bytes;
 }
-int tile_rows(bool large) { return large ? LargeTiles::rows : SmallTiles::rows; }
-int tile_tokens(bool large) { return large ? LargeTiles::tokens : SmallTiles::tokens; }
+int tile_rows(bool large) {
+  return large ? LargeTiles::rows : SmallTiles::rows;
+}
+int tile_tokens(bool large) {
+  return large ? LargeTiles::tokens : SmallTiles::tokens;
+}
 
 }  // namespace mica::cuda

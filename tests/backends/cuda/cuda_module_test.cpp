@@ -1,10 +1,9 @@
-// The real module on this machine. Without a driver it has no devices and says why; with one, devices
-// have facts.
+// The real module on this machine. Without a driver it has no devices and says why; with one,
+// devices have facts.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
-#include <doctest/doctest.h>
-#include <dlfcn.h>
-
 #include <cstdlib>
+#include <dlfcn.h>
+#include <doctest/doctest.h>
 
 #include "lib/backend/module_loader.h"
 
@@ -22,8 +21,9 @@ TEST_CASE("the module is loaded, and has devices or one sentence why not") {
   const FoundDevices found = find_devices("cuda");
   if (!has_driver()) {
     CHECK(found.devices.empty());
-    CHECK(found.why_none.find("no NVIDIA driver: libcuda.so.1 was not found; this module needs one for "
-                              "CUDA ") != std::string::npos);
+    CHECK(found.why_none.find(
+              "no NVIDIA driver: libcuda.so.1 was not found; this module needs one for "
+              "CUDA ") != std::string::npos);
     CHECK(found.why_none.find('\n') == std::string::npos);
     return;
   }

@@ -1,12 +1,12 @@
 // The host build's own machinery.
+#include "backends/cuda/shim/fibers.h"
+
 #include <csignal>
 #include <cstdio>
 #include <doctest/doctest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
-
-#include "backends/cuda/shim/fibers.h"
 
 namespace mica::cuda {
 namespace {

@@ -1,5 +1,5 @@
-// Few and odd cases of every operation, small enough to run under ASan in each ./check: the host build
-// puts every buffer in a heap block of its own, so that a kernel that leaves one is seen.
+// Few and odd cases of every operation, small enough to run under ASan in each ./check: the host
+// build puts every buffer in a heap block of its own, so that a kernel that leaves one is seen.
 #include <cmath>
 #include <doctest/doctest.h>
 
@@ -107,7 +107,9 @@ TEST_CASE("attention walks block tables to their last position and no further") 
       Memory memory(*tested);
       const int64_t tokens = count_tokens(parts), size = shape.heads * shape.size;
       const View<float> out = memory.output(tokens, size);
-      tested->reserve({.tokens = tokens, .heads = shape.heads, .head_size = shape.size,
+      tested->reserve({.tokens = tokens,
+                       .heads = shape.heads,
+                       .head_size = shape.size,
                        .context = tables.blocks * kKvBlockTokens});
       const std::vector<float> q(tokens * size);
       const auto segments = make_segments(parts, tables);

@@ -1,15 +1,17 @@
-// Attention of a tile of query rows to the cache, in pieces of 128 positions counted from position 0.
+// Attention of a tile of query rows to the cache, in pieces of 128 positions counted from position
+// 0.
 //
-// A tile holds up to kRows rows: all query heads of one kv head of one token, or of several consecutive
-// tokens. Keys and values are read once a tile. A piece gives each row its largest score m, the sum
-// l of weights 2^(score - m) and the weighted values; pieces are merged in order, either here, when a
-// block walks all of them, or by attention_merge.h, when the grid's z divides them. Each row's
-// operations are the same whatever rows share its tile and whoever merges, so that results do not
-// depend on how tokens are split into steps, nor on the division of positions.
+// A tile holds up to kRows rows: all query heads of one kv head of one token, or of several
+// consecutive tokens. Keys and values are read once a tile. A piece gives each row its largest
+// score m, the sum l of weights 2^(score - m) and the weighted values; pieces are merged in order,
+// either here, when a block walks all of them, or by attention_merge.h, when the grid's z divides
+// them. Each row's operations are the same whatever rows share its tile and whoever merges, so that
+// results do not depend on how tokens are split into steps, nor on the division of positions.
 //
 //   scores   thread = position: words of 16 positions side by side, q broadcast from shared memory
 //   weights  warp = row
-//   values   thread = a word of channels, positions in turn; partial sums are added in a fixed order
+//   values   thread = a word of channels, positions in turn; partial sums are added in a fixed
+//   order
 #pragma once
 
 #include "backends/cuda/kernels/coded_input.h"
@@ -22,8 +24,8 @@ namespace mica::cuda {
 
 constexpr int kAttentionThreads = kPiece;
 
-// Threads side by side that hold a position's words of values, a power of two; the other threads are
-// groups of positions.
+// Threads side by side that hold a position's words of values, a power of two; the other threads
+// are groups of positions.
 constexpr int value_lanes(int words) {
   int lanes = 1;
   while (lanes < words && lanes < kAttentionThreads) lanes *= 2;
@@ -36,11 +38,11 @@ constexpr AttentionMemory attention_memory(CacheType type, int rows, int size) {
   const int words = size / channels_a_word(type);
   const int groups = kAttentionThreads / value_lanes(words);
   AttentionMemory at{};
-  at.weights = rows * size;                       // q: [E][rows], or codes [E / 4][rows]
-  at.sums = at.weights + kPiece * rows;           // weights: [piece][rows]
-  at.out = at.sums + groups * rows * size;        // sums: [groups][rows][E]
-  at.states = at.out + rows * size;               // out: [rows][E]
-  at.total = at.states + 8 * rows;                // m, l of the piece and merged; q's scale
+  at.weights = rows * size;                 // q: [E][rows], or codes [E / 4][rows]
+  at.sums = at.weights + kPiece * rows;     // weights: [piece][rows]
+  at.out = at.sums + groups * rows * size;  // sums: [groups][rows][E]
+  at.states = at.out + rows * size;         // out: [rows][E]
+  at.total = at.states + 8 * rows;          // m, l of the piece and merged; q's scale
   return at;
 }
 
@@ -130,7 +132,8 @@ struct AttentionKernel {
         if constexpr (kIsInt8) {
           MICA_UNROLL
           for (int r = 0; r < kRows; ++r) {
-            exact[r] = dot_bytes(loaded[i] ^ 0x80808080u, as_bits(q[(first + i) * kRows + r]), exact[r]);
+            exact[r] =
+                dot_bytes(loaded[i] ^ 0x80808080u, as_bits(q[(first + i) * kRows + r]), exact[r]);
           }
         } else {
           float channels[kChannels];
@@ -160,7 +163,8 @@ struct AttentionKernel {
     const int position = piece * kPiece + thread_index();
     float scores[kRows] = {};
     const bool seen = position >= first && position < last;
-    if (seen) dot_keys(keys_of(args.cache, block_of(position), kv_head), position % kCacheBlock, scores);
+    if (seen)
+      dot_keys(keys_of(args.cache, block_of(position), kv_head), position % kCacheBlock, scores);
     MICA_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const bool visible = seen && r < rows && position >= first_of(r) && position < last_of(r);
@@ -257,13 +261,15 @@ struct AttentionKernel {
     for (int i = thread_index(); i < rows * size; i += kAttentionThreads) {
       const int r = i / size;
       if (!sees(r, piece)) continue;
-      const MergeStep step = merge_step(piece == first_of(r) / kPiece, states[2 * kRows + r], states[r]);
+      const MergeStep step =
+          merge_step(piece == first_of(r) / kPiece, states[2 * kRows + r], states[r]);
       out[i] = merge_value(step, out[i], piece_sum(r, i % size));
     }
     sync_block();
     const int r = thread_index();
     if (r < rows && sees(r, piece)) {
-      const MergeStep step = merge_step(piece == first_of(r) / kPiece, states[2 * kRows + r], states[r]);
+      const MergeStep step =
+          merge_step(piece == first_of(r) / kPiece, states[2 * kRows + r], states[r]);
       states[3 * kRows + r] = merge_value(step, states[3 * kRows + r], states[kRows + r]);
       states[2 * kRows + r] = step.largest;
     }
