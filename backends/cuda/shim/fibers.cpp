@@ -17,6 +17,7 @@
 #endif
 #endif
 #ifdef MICA_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -185,6 +186,9 @@ void run_block(Block& of, const Place& where) {
     fiber.place = where;
     fiber.place.thread = i;
     fiber.finished = false;
+#ifdef MICA_ASAN  // what the fiber before left there, which never returned
+    ASAN_UNPOISON_MEMORY_REGION(fiber.stack.get(), kStackBytes);
+#endif
     make_context(fiber.context, fiber.stack.get(), fiber_main);
   }
   Fiber& first = of.fibers[0];
