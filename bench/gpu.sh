@@ -25,18 +25,23 @@ done
 
 programs=(bench/gpu-bench bench/gpu-ceilings backends/cuda/mica-cuda.so
           tests/backends/cuda/cuda-device-conformance cli/mica)
-build() { # build TARGET...
-  [ -f build/build.ninja ] || meson setup build || exit
-  ninja -C build "$@" >&2 || exit
+folder=${MICA_BUILD_DIR:-build}
+build() { # build TARGET...: of the build folder, or only what is not there where another is in charge
+  if [ -n "${MICA_BUILD_DIR:-}" ]; then
+    for target in "$@"; do [ -e "$folder/$target" ] || { echo "$folder/$target is missing" >&2; exit 1; }; done
+    return
+  fi
+  [ -f "$folder/build.ninja" ] || meson setup "$folder" >&2 || exit
+  ninja -C "$folder" "$@" >&2 || exit
 }
 
 if [ -n "$pack" ]; then
   build "${programs[@]}"
   mkdir -p "$pack/lib"
   for program in "${programs[@]}"; do
-    cp "build/$program" "$pack/" || exit
+    cp "$folder/$program" "$pack/" || exit
     # All libraries but the C library's own, which belong to the machine.
-    ldd "build/$program" | awk '$3 ~ /^\// {print $3}' |
+    ldd "$folder/$program" | awk '$3 ~ /^\// {print $3}' |
       grep -vE '/(libc|libm|libdl|librt|libpthread|ld-linux[^/]*)\.so' | xargs -r cp -Lt "$pack/lib"
   done
   strip "$pack"/* "$pack"/lib/* 2> /dev/null
@@ -61,10 +66,10 @@ step() { # step NAME SECONDS COMMAND...
 skip() { echo "skipped: $2" > "$work/$1.status"; }
 
 if [ -n "$dry" ]; then
-  out=${out:-build/gpu-dry-run.json}
+  out=${out:-$folder/gpu-dry-run.json}
   build bench/gpu-bench-host tests/backends/cuda/cuda-backend-host
-  bench=(build/bench/gpu-bench-host) tiny=--tiny
-  step conformance 120 build/tests/backends/cuda/cuda-backend-host -m -tc='NaN*,norms*,copies*'
+  bench=("$folder/bench/gpu-bench-host") tiny=--tiny
+  step conformance 120 "$folder"/tests/backends/cuda/cuda-backend-host -tc='NaN*,norms*,copies*'
   skip ceilings "the host build has none"
   mica=''
 else
@@ -72,21 +77,22 @@ else
   if [ -z "$from" ]; then [ -d gpu-run ] && from=gpu-run; fi
   if [ -n "$from" ]; then
     export LD_LIBRARY_PATH="$PWD/$from/lib:${LD_LIBRARY_PATH:-}" MICA_MODULE_DIR=$PWD/$from
-    folder() { echo "$from"; }
+    place() { echo "$from"; }
   else
     build "${programs[@]}"
-    export MICA_MODULE_DIR=$PWD/build/backends/cuda
-    folder() { echo "build/$1"; }
+    MICA_MODULE_DIR=$(realpath "$folder/backends/cuda")
+    export MICA_MODULE_DIR
+    place() { echo "$folder/$1"; }
   fi
-  bench=("$(folder bench)/gpu-bench") tiny=''
-  mica=$(folder cli)/mica
+  bench=("$(place bench)/gpu-bench") tiny=''
+  mica=$(place cli)/mica
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.mem,pcie.link.gen.max \
     --format=csv > "$work/nvidia-smi.txt" 2>&1
-  step ceilings 30 "$(folder bench)/gpu-ceilings"
+  step ceilings 30 "$(place bench)/gpu-ceilings"
   MICA_CUDA_GEMM_TOKENS=0 step conformance 200 \
-    "$(folder tests/backends/cuda)/cuda-device-conformance" -m
+    "$(place tests/backends/cuda)/cuda-device-conformance"
   MICA_CUDA_GEMM_TOKENS=9 step conformance-bf16 60 \
-    "$(folder tests/backends/cuda)/cuda-device-conformance" -m -tc='integer*,gated*'
+    "$(place tests/backends/cuda)/cuda-device-conformance" -tc='integer*,gated*'
 fi
 step equality 60 "${bench[@]}" equality $tiny
 step kernels 90 "${bench[@]}" kernels $tiny

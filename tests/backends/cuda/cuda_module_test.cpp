@@ -40,8 +40,8 @@ TEST_CASE("another ABI gets no table") {
   void* module = dlopen(MICA_CUDA_MODULE_DIR "/mica-cuda.so", RTLD_NOW | RTLD_LOCAL);
   REQUIRE(module != nullptr);
   const auto entry = reinterpret_cast<DeviceModuleEntry>(dlsym(module, kDeviceModuleEntry));
-  REQUIRE(entry != nullptr);
-  CHECK(entry(kDeviceModuleAbi + 1) == nullptr);
+  REQUIRE((entry != nullptr));
+  CHECK((entry(kDeviceModuleAbi + 1) == nullptr));
   CHECK(std::string(entry(kDeviceModuleAbi)->kind) == "cuda");
   // Nothing else of it can be taken for a symbol of the program's.
   CHECK(dlsym(module, "mica_stream_q4_1") == nullptr);
