@@ -29,13 +29,15 @@ bool is_number(const std::string& text, T least, T most) {
   return error == std::errc() && stop == end && value >= least && value <= most;
 }
 
-void add_size(CLI::App& app, const std::string& name, int64_t& value, const std::string& help) {
-  app.add_option_function<std::string>(
-         name, [&value](const std::string& text) { value = parse_size(text); }, help)
+}  // namespace
+
+CLI::Option* add_size(CLI::App& app, const std::string& name, int64_t& value,
+                      const std::string& help) {
+  return app
+      .add_option_function<std::string>(
+          name, [&value](const std::string& text) { value = parse_size(text); }, help)
       ->type_name("SIZE");
 }
-
-}  // namespace
 
 CLI::Validator whole_number(int64_t least, int64_t most) {
   return {[=](std::string& text) {
@@ -76,6 +78,24 @@ void declare_kernels(CLI::App& app, EngineOptions& options) {
       "Kernels: auto, generic, avx2, avxvnni, avx512vnni, amx, neon, or reference (slow)");
   app.add_option("--activations", options.activations,
                  "Inputs of quantized products: int8, or f32 for exact checks");
+  app.add_option("--device", options.device,
+                 "auto: whatever devices there are; cpu: none; cuda: an error without one");
+}
+
+void declare_memory(CLI::App& app, MemoryOptions& options) {
+  add_size(app, "--gpu-memory", options.gpu_memory,
+           "Memory to take of each device at most (default: what is free)");
+  app.add_option("--gpu-layers", options.gpu_layers,
+                 "Layers on devices, exactly so many or all (default: as many as have room)")
+      ->check(whole_number(0, INT32_MAX));
+  add_size(app, "--host-memory", options.host_memory,
+           "Memory to take of the host at most (default: what is available)");
+}
+
+void to_api(const MemoryOptions& options, mica_model_options& result) {
+  result.gpu_memory = static_cast<uint64_t>(options.gpu_memory);
+  result.gpu_layers = options.gpu_layers;
+  result.host_memory = static_cast<uint64_t>(options.host_memory);
 }
 
 mica_engine_options to_api(const EngineOptions& options, const OutputOptions& output) {
@@ -84,6 +104,7 @@ mica_engine_options to_api(const EngineOptions& options, const OutputOptions& ou
   result.threads = options.threads;
   result.isa = options.isa.c_str();
   result.activations = options.activations.c_str();
+  result.device = options.device.c_str();
   if (!output.quiet) result.log = &log_to_stderr;
   return result;
 }
@@ -104,6 +125,7 @@ api::Model load(const api::Engine& engine, const ModelOptions& options) {
   mica_model_options_init(&result);
   result.load = options.load.c_str();
   result.verify = options.verify;
+  to_api(options.memory, result);
   return engine.load(options.path, result);
 }
 

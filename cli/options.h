@@ -21,11 +21,12 @@ void declare_output(CLI::App& app, OutputOptions& options);
 // -t, --threads.
 void declare_threads(CLI::App& app, int& threads, const std::string& help);
 
-// --threads, --isa, --activations.
+// --threads, --isa, --activations, --device.
 struct EngineOptions {
   int threads = 0;
   std::string isa = "auto";
   std::string activations = "int8";
+  std::string device = "auto";
 };
 void declare_engine(CLI::App& app, EngineOptions& options);
 // All of them but --threads.
@@ -33,11 +34,21 @@ void declare_kernels(CLI::App& app, EngineOptions& options);
 // Log lines go to stderr unless `output.quiet`. The result borrows strings of `options`.
 mica_engine_options to_api(const EngineOptions& options, const OutputOptions& output);
 
-// MODEL, --load, --verify.
+// --gpu-memory, --gpu-layers, --host-memory: what a model may take of them.
+struct MemoryOptions {
+  int64_t gpu_memory = 0;
+  int64_t gpu_layers = -1;
+  int64_t host_memory = 0;
+};
+void declare_memory(CLI::App& app, MemoryOptions& options);
+void to_api(const MemoryOptions& options, mica_model_options& result);
+
+// MODEL, --load, --verify; a command that runs it declares the memory options as well.
 struct ModelOptions {
   std::string path;
   std::string load = "map";
   bool verify = false;
+  MemoryOptions memory;
 };
 void declare_model(CLI::App& app, ModelOptions& options);
 void declare_load(CLI::App& app, std::string& load);
@@ -71,6 +82,10 @@ const mica_generate_options& to_api(SamplingOptions& options);
 // Checks of an option's value, whose sentences say what was expected and found.
 CLI::Validator whole_number(int64_t least, int64_t most = INT64_MAX);
 CLI::Validator real_number(double least, double most);
+
+// An option that takes what parse_size() does.
+CLI::Option* add_size(CLI::App& app, const std::string& name, int64_t& value,
+                      const std::string& help);
 
 // "8192", "32K", "8G": a count or size with a binary suffix. Throws CLI::ValidationError.
 int64_t parse_size(const std::string& text);

@@ -71,6 +71,8 @@ class MicaFile {
   std::vector<std::string> find_damage(const Progress& progress) const;
   // Throws when the file was truncated underneath (MappedFile::check).
   void check() const { file_.check(); }
+  // As MappedFile::release().
+  void release(Bytes part) const { file_.release(part); }
 
  private:
   explicit MicaFile(MappedFile file) : file_(std::move(file)) {}

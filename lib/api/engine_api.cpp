@@ -88,7 +88,8 @@ LoadMode parse_load_mode(const char* name) {
 EngineOptions engine_options(const mica_engine_options& given) {
   EngineOptions options{.threads = given.threads,
                         .isa = std::string(text_or(given.isa, "auto")),
-                        .activations = parse_activations(given.activations)};
+                        .activations = parse_activations(given.activations),
+                        .device = std::string(text_or(given.device, "auto"))};
   if (given.log) {
     options.log = [callback = given.log, user = given.log_user](LogLevel level,
                                                                 std::string_view text) {
@@ -132,7 +133,7 @@ mica_status mica_doctor(const mica_engine_options* options, mica_text* json, mic
 }
 
 void mica_model_options_init(mica_model_options* options) {
-  if (options) *options = {.struct_size = sizeof *options};
+  if (options) *options = {.struct_size = sizeof *options, .gpu_layers = -1};
 }
 
 mica_status mica_model_load(mica_engine* engine, const char* path,
@@ -141,7 +142,9 @@ mica_status mica_model_load(mica_engine* engine, const char* path,
   return guarded(error, [&] {
     cleared(model, "model");
     const auto given = options_or_default(options, &mica_model_options_init, "mica_model_options");
-    const LoadOptions load{.mode = parse_load_mode(given.load), .verify = given.verify != 0};
+    const LoadOptions load{.mode = parse_load_mode(given.load),
+                           .verify = given.verify != 0,
+                           .plan = plan_request(given)};
     *model = new mica_model{
         LoadedModel::load(required(engine, "engine").engine, &required(path, "path"), load)};
   });

@@ -12,6 +12,7 @@
 #include "lib/base/error.h"
 #include "lib/base/json.h"
 #include "lib/runtime/generate.h"
+#include "lib/runtime/plan.h"
 
 struct mica_error {
   mica_status status = MICA_OK;
@@ -90,5 +91,7 @@ KvType parse_kv_type(const char* name);
 const char* kv_type_name(KvType type);
 LoadMode parse_load_mode(const char* name);
 EngineOptions engine_options(const mica_engine_options& given);
+// Throws Error(kUsage) for what makes no sense.
+PlanRequest plan_request(const mica_model_options& given);
 
 }  // namespace mica

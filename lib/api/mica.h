@@ -78,6 +78,7 @@ typedef struct mica_engine_options {
   const char* activations; /* NULL or "int8"; "f32" */
   mica_log_callback log;   /* NULL: silent */
   void* log_user;
+  const char* device; /* NULL or "auto": whatever devices there are; "cpu": none; "cuda" */
 } mica_engine_options;
 
 void mica_engine_options_init(mica_engine_options* options);
@@ -92,8 +93,16 @@ typedef struct mica_model_options {
   size_t struct_size;
   const char* load; /* NULL or "map"; "read" */
   int32_t verify;   /* not 0: check all checksums first */
+  /* What memory is planned for, as mica_plan foretells it; on engines with devices. */
+  uint64_t gpu_memory;   /* of each device at most; 0: what is free */
+  int64_t gpu_layers;    /* exactly so many on devices, or all; -1: chosen */
+  uint64_t host_memory;  /* at most; 0: what is available */
+  int64_t context;       /* positions; 0: as mica_session_options has it; -1: that, or fewer */
+  const char* kv;        /* as in mica_session_options; "auto": f16, or int8 where it is needed */
+  int32_t prefill_chunk; /* tokens a step; 0: chosen, 512 at most */
 } mica_model_options;
 
+/* gpu_layers -1, all else 0. */
 void mica_model_options_init(mica_model_options* options);
 mica_status mica_model_load(mica_engine* engine, const char* path,
                             const mica_model_options* options, mica_model** model,
@@ -113,6 +122,26 @@ mica_status mica_detokenize(const mica_model* model, const int32_t* ids, size_t 
 /* `messages`: a JSON array of {"role", "content", ...}; the text a chat model is given. */
 mica_status mica_render_chat(const mica_model* model, const char* messages, size_t size,
                              mica_text* text, mica_error* error);
+
+typedef struct mica_plan_options {
+  size_t struct_size;
+  mica_model_options model;    /* load and what memory is planned for; its own size set too */
+  const char* quant;           /* what the source would be converted to, as in
+                                  mica_convert_options; of a synthetic model its type */
+  const char* embedding_quant; /* likewise */
+  const char* synthetic;       /* in place of a file a known shape: "1b", "3b", "7b", "8b", "13b",
+                                  "70b" */
+  int32_t default_rates;       /* not 0: predict by default rates of the host, measure nothing */
+} mica_plan_options;
+
+void mica_plan_options_init(mica_plan_options* options);
+/* What goes where in memory, to the byte, before anything is loaded; `path` is a .mica file, a
+ * source that mica_convert takes, or NULL for a synthetic model. On a machine without a device
+ * gpu_memory stands for an imaginary one of that size. MICA_OK also where it does not fit.
+ * json: fits, deficit_bytes, devices, layers, concessions, would_fit, predicted, rates, model,
+ * context, kv, prefill_chunk, streaming, needed_bytes, rule_of_thumb_bytes. */
+mica_status mica_plan(const mica_engine_options* engine, const char* path,
+                      const mica_plan_options* options, mica_text* json, mica_error* error);
 
 /* ---- sessions ------------------------------------------------------------------------------ */
 typedef struct mica_session_options {

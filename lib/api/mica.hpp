@@ -76,6 +76,12 @@ inline std::string doctor(const mica_engine_options& options) {
   return text_of(mica_doctor, &options);
 }
 
+// `path` is not looked at for a synthetic model.
+inline std::string plan(const mica_engine_options& engine, const std::string& path,
+                        const mica_plan_options& options) {
+  return text_of(mica_plan, &engine, path.c_str(), &options);
+}
+
 // Receives the result so far; returning false stops the benchmark.
 using BenchCallback = std::function<bool(std::string_view json)>;
 

@@ -208,6 +208,9 @@ class Backend {
   // What reserve(limits) alone would make a new backend hold, to the byte.
   virtual uint64_t measure(const StepLimits& limits) const = 0;
 
+  // Of its memory now; 0: not known.
+  virtual uint64_t free_bytes() const { return 0; }
+
   // Whether its memory is the host's, so that views of it may be read and written in place. Of
   // another device's memory the host knows the addresses only, and must copy; spans in arguments
   // (ids, rows, segments, block tables) are always the host's.

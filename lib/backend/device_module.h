@@ -15,7 +15,7 @@
 namespace mica {
 
 // Grows with every change of this file or of backend.h.
-constexpr uint32_t kDeviceModuleAbi = 1;
+constexpr uint32_t kDeviceModuleAbi = 2;
 constexpr char kDeviceModuleEntry[] = "mica_device_module";
 
 struct ModuleStatus {

@@ -64,11 +64,11 @@ class ModuleQueue final : public CopyQueue {
   void* queue_;
 };
 
-class TableBackend final : public ModuleBackend {
+class ModuleBackend final : public Backend {
  public:
-  TableBackend(const DeviceModule& module, int32_t index, const DeviceOptions& options)
+  ModuleBackend(const DeviceModule& module, int32_t index, const DeviceOptions& options)
       : module_(module), device_(call(module.open, index, &options)) {}
-  ~TableBackend() override { module_.close(device_); }
+  ~ModuleBackend() override { module_.close(device_); }
 
   std::string name() const override {
     char text[256];
@@ -132,8 +132,8 @@ DeviceFacts ModuleDevice::facts() const {
   return facts;
 }
 
-std::unique_ptr<ModuleBackend> ModuleDevice::open(const DeviceOptions& options) const {
-  return std::make_unique<TableBackend>(*module_, index_, options);
+std::unique_ptr<Backend> ModuleDevice::open(const DeviceOptions& options) const {
+  return std::make_unique<ModuleBackend>(*module_, index_, options);
 }
 
 std::vector<ModuleDevice> devices_of(const DeviceModule& module) {

@@ -11,12 +11,6 @@
 
 namespace mica {
 
-class ModuleBackend : public Backend {
- public:
-  // Of the device's memory, as its driver sees it now.
-  virtual uint64_t free_bytes() const = 0;
-};
-
 class ModuleDevice {
  public:
   ModuleDevice(const DeviceModule& module, int32_t index) : module_(&module), index_(index) {}
@@ -25,7 +19,7 @@ class ModuleDevice {
   int32_t index() const { return index_; }
   DeviceFacts facts() const;
   // The device, for one user; to be opened again only when that backend is gone.
-  std::unique_ptr<ModuleBackend> open(const DeviceOptions& options) const;
+  std::unique_ptr<Backend> open(const DeviceOptions& options) const;
 
  private:
   const DeviceModule* module_;

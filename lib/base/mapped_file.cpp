@@ -256,6 +256,17 @@ void MappedFile::check() const {
   }
 }
 
+void MappedFile::release(Bytes part) const {
+  if (state_->slot == nullptr) return;
+  const auto begin = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t first = (begin + ~page_mask) & page_mask;
+  const uintptr_t end = (begin + part.size()) & page_mask;
+  if (first >= end) return;
+  madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+  const auto offset = static_cast<off_t>(first - reinterpret_cast<uintptr_t>(state_->data));
+  posix_fadvise(*state_->descriptor, offset, static_cast<off_t>(end - first), POSIX_FADV_DONTNEED);
+}
+
 std::string read_text_file(const std::string& path, uint64_t limit_bytes) {
   const Descriptor descriptor(path, 0);
   std::string text;

@@ -35,6 +35,10 @@ class MappedFile {
   // mark or by fstat (size and modification time). Thread-safe; one system call.
   void check() const;
 
+  // Says of a part of bytes() that it will not be read soon: its whole pages leave this process and
+  // the system's cache, and are read anew when they are needed after all.
+  void release(Bytes part) const;
+
  private:
   struct State;
   explicit MappedFile(State* state) : state_(state) {}

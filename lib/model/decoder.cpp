@@ -32,6 +32,20 @@ View<float> flat(const View<float>& view) {  // [T, H, E] as [T, H * E]
   return {view.data(), view.rows(), view.row_size()};
 }
 
+int64_t layer_tokens_of(const DecoderLimits& limits) {
+  return limits.layer_tokens == 0 ? limits.tokens : std::min(limits.layer_tokens, limits.tokens);
+}
+
+std::byte* bytes_of(View<float> view) {
+  return reinterpret_cast<std::byte*>(view.data());
+}
+
+RowRange common(RowRange a, RowRange b) {
+  const int64_t first = std::max(a.first, b.first);
+  const int64_t end = std::min(a.first + a.count, b.first + b.count);
+  return {.first = first, .count = std::max<int64_t>(0, end - first)};
+}
+
 // The parts of `segments` that lie in `rows`, which are then counted from 0.
 std::vector<BatchSegment> clip(std::span<const BatchSegment> segments, RowRange rows) {
   std::vector<BatchSegment> clipped;
@@ -47,116 +61,165 @@ std::vector<BatchSegment> clip(std::span<const BatchSegment> segments, RowRange 
   return clipped;
 }
 
-StepLimits step_limits(const ModelConfig& c, const ModelWeights& weights,
-                       const DecoderLimits& limits) {
+}  // namespace
+
+StepLimits Decoder::step_limits(const ModelConfig& c, const WeightTraits& traits,
+                                const DecoderLimits& limits) {
   const int64_t attention = c.heads * c.head_size;
-  const int64_t widest = std::max({c.hidden_size, c.feed_forward_size, attention});
-  return {.tokens = limits.tokens,
+  return {.tokens = layer_tokens_of(limits),
           .logit_rows = limits.logit_rows,
-          .input_cols = widest,
+          .input_cols = std::max({c.hidden_size, c.feed_forward_size, attention}),
+          .output_rows = std::max({c.hidden_size, c.feed_forward_size, attention}),
           .heads = c.heads,
           .head_size = c.head_size,
           .context = limits.context,
-          .float_weights = weights.has_float_products()};
+          .float_weights = traits.float_products};
 }
-
-}  // namespace
 
 Decoder::Decoder(Backend& backend, const ModelConfig& config, const ModelWeights& weights,
                  const DecoderLimits& limits)
     : backend_(backend),
       config_(config),
       weights_(weights),
+      layer_tokens_(layer_tokens_of(limits)),
       frequencies_(rope_inverse_frequencies(config.rope, limits.context)),
-      memory_(backend.allocate(scratch_bytes(config, weights, limits))) {
+      memory_(backend.allocate(scratch_bytes(config, weights.traits, limits))) {
   if (config.window_rope) {
     window_frequencies_ = rope_inverse_frequencies(*config.window_rope, limits.context);
   }
-  reserved_bytes_ = place(scratch_, memory_->data(), config, weights, limits) +
-                    backend.reserve(step_limits(config, weights, limits));
+  const WeightTraits traits = weights.traits;
+  reserved_bytes_ = place(scratch_, memory_->data(), config, traits, limits) +
+                    backend.reserve(step_limits(config, traits, limits));
+  if (!backend.is_host() && limits.logit_rows > 0)
+    host_logits_ = backend.allocate_host(scratch_.logits.size() * sizeof(float));
 }
 
-uint64_t Decoder::scratch_bytes(const ModelConfig& config, const ModelWeights& weights,
+uint64_t Decoder::scratch_bytes(const ModelConfig& config, const WeightTraits& traits,
                                 const DecoderLimits& limits) {
   Scratch measured;
-  return place(measured, nullptr, config, weights, limits);
+  return place(measured, nullptr, config, traits, limits);
 }
 
 uint64_t Decoder::place(Scratch& s, std::byte* base, const ModelConfig& c,
-                        const ModelWeights& weights, const DecoderLimits& limits) {
+                        const WeightTraits& traits, const DecoderLimits& limits) {
   Arena arena(base);
-  const int64_t t = limits.tokens;
-  s.x = arena.floats(t, c.hidden_size);
+  const int64_t rows = limits.tokens, t = layer_tokens_of(limits);
+  s.x = arena.floats(rows, c.hidden_size);
   s.q = arena.floats(t, c.heads, c.head_size);
   s.k = arena.floats(t, c.kv_heads, c.head_size);
   s.v = arena.floats(t, c.kv_heads, c.head_size);
   s.attention = arena.floats(t, c.heads, c.head_size);
   s.gated = arena.floats(t, c.feed_forward_size);
-  if (weights.has_post_norms()) s.product = arena.floats(t, c.hidden_size);
-  s.cosine = arena.floats(t, c.rope.size / 2);
-  s.sine = arena.floats(t, c.rope.size / 2);
+  if (traits.post_norms) s.product = arena.floats(t, c.hidden_size);
+  s.cosine = arena.floats(rows, c.rope.size / 2);
+  s.sine = arena.floats(rows, c.rope.size / 2);
   if (c.window_rope) {
-    s.window_cosine = arena.floats(t, c.window_rope->size / 2);
-    s.window_sine = arena.floats(t, c.window_rope->size / 2);
+    s.window_cosine = arena.floats(rows, c.window_rope->size / 2);
+    s.window_sine = arena.floats(rows, c.window_rope->size / 2);
   }
   s.logits = arena.floats(limits.logit_rows, c.vocabulary_size);
   return arena.used();
 }
 
-Decoder::Scratch Decoder::slice(RowRange rows) const {
-  Scratch s = scratch_;
-  for (View<float>* view : {&s.x, &s.q, &s.k, &s.v, &s.attention, &s.gated, &s.product, &s.cosine,
-                            &s.sine, &s.window_cosine, &s.window_sine}) {
-    if (!view->empty()) *view = view->slice(rows.first, rows.count);
-  }
-  return s;
-}
-
 bool Decoder::forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                       const KvPool& kv, RowRange logit_rows, const CancelFlag* cancel) {
-  const Scratch s = slice({0, std::ssize(ids)});
-  const Batch batch{s, segments};
-  const std::vector<BatchSegment> last_segments = clip(segments, logit_rows);
-  const Batch last{slice(logit_rows), last_segments};
-  compute_angles(s, segments);
-  backend_.embed(
-      {.ids = ids, .table = &weights_.embedding, .scale = config_.embedding_scale, .out = s.x});
+  begin(std::ssize(ids), segments, logit_rows);
+  embed(ids, 0);
   for (int64_t i = 0; i < config_.layers; ++i) {
     if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return false;
-    run_layer(i, batch, i + 1 < config_.layers ? batch : last, kv.layer(i));
-    if (observer_) observer_(i, s.x);
+    run_layer(i, weights_.layers[i], kv.layer(i));
   }
   return true;
 }
 
-void Decoder::compute_angles(const Scratch& s, std::span<const BatchSegment> segments) {
-  for (const BatchSegment& segment : segments) {
-    for (int64_t i = 0; i < segment.tokens; ++i) {
-      const int64_t row = segment.first_row + i, position = segment.first_position + i;
-      rope_angles(frequencies_, position, config_.rope.attention_factor, s.cosine.row(row),
-                  s.sine.row(row));
-      if (!config_.window_rope) continue;
-      rope_angles(window_frequencies_, position, config_.window_rope->attention_factor,
-                  s.window_cosine.row(row), s.window_sine.row(row));
-    }
+void Decoder::begin(int64_t tokens, std::span<const BatchSegment> segments, RowRange logit_rows) {
+  tokens_ = tokens;
+  compute_angles(segments);
+  steps_.clear();
+  for (int64_t first = 0; first < tokens; first += layer_tokens_) {
+    const RowRange rows{first, std::min(layer_tokens_, tokens - first)};
+    steps_.push_back({.all = batch_of(segments, rows, first),
+                      .wanted = batch_of(segments, common(rows, logit_rows), first)});
   }
 }
 
-// Keys and values of all rows, the rest for those wanted.
-void Decoder::run_layer(int64_t layer, const Batch& batch, const Batch& wanted, const KvLayer& kv) {
-  store_kv(layer, batch, kv);
-  if (wanted.segments.empty()) return;
-  const LayerWeights& w = weights_.layers[layer];
-  const Scratch& s = wanted.s;
-  attend(layer, wanted, kv);
-  if (config_.parallel_residual) feed_forward(w, s);
-  add_product(flat(s.attention), w.attn_out, w.attn_out_bias, w.attn_post_norm, s);
-  if (!config_.parallel_residual) feed_forward(w, s);
-  add_product(s.gated, w.down, w.down_bias, w.ffn_post_norm, s);
+// Rows of the residual stream and the angles, and of all else those from `first_of_step` on.
+Decoder::Batch Decoder::batch_of(std::span<const BatchSegment> segments, RowRange rows,
+                                 int64_t first_of_step) const {
+  Batch batch{.s = scratch_, .segments = clip(segments, rows)};
+  Scratch& s = batch.s;
+  const auto slice = [&](View<float>& view, int64_t first) {
+    if (!view.empty()) view = view.slice(first, rows.count);
+  };
+  for (View<float>* view : {&s.x, &s.cosine, &s.sine, &s.window_cosine, &s.window_sine})
+    slice(*view, rows.first);
+  for (View<float>* view : {&s.q, &s.k, &s.v, &s.attention, &s.gated, &s.product})
+    slice(*view, rows.first - first_of_step);
+  return batch;
 }
 
-void Decoder::store_kv(int64_t layer, const Batch& batch, const KvLayer& kv) {
-  const LayerWeights& w = weights_.layers[layer];
+void Decoder::embed(std::span<const int32_t> ids, int64_t first_row) {
+  backend_.embed({.ids = ids,
+                  .table = &weights_.embedding,
+                  .scale = config_.embedding_scale,
+                  .out = scratch_.x.slice(first_row, std::ssize(ids))});
+}
+
+void Decoder::compute_angles(std::span<const BatchSegment> segments) {
+  const auto fill = [&](const RopeConfig& rope, const std::vector<float>& frequencies,
+                        View<float> cosine, View<float> sine) {
+    if (cosine.empty()) return;
+    const int64_t pairs = cosine.row_size();
+    float *cosines = cosine.data(), *sines = sine.data();
+    if (!backend_.is_host()) {
+      angles_.resize(static_cast<size_t>(2 * tokens_ * pairs));
+      cosines = angles_.data(), sines = cosines + tokens_ * pairs;
+    }
+    for (const BatchSegment& segment : segments) {
+      for (int64_t i = 0; i < segment.tokens; ++i) {
+        const int64_t row = segment.first_row + i;
+        rope_angles(frequencies, segment.first_position + i, rope.attention_factor,
+                    cosines + row * pairs, sines + row * pairs);
+      }
+    }
+    if (backend_.is_host()) return;
+    const auto count = static_cast<size_t>(tokens_ * pairs);
+    backend_.upload(std::as_bytes(std::span(cosines, count)), bytes_of(cosine));
+    backend_.upload(std::as_bytes(std::span(sines, count)), bytes_of(sine));
+  };
+  fill(config_.rope, frequencies_, scratch_.cosine, scratch_.sine);
+  if (config_.window_rope) {
+    fill(*config_.window_rope, window_frequencies_, scratch_.window_cosine, scratch_.window_sine);
+  }
+}
+
+// Keys and values of all rows; the rest of the last layer for those wanted.
+void Decoder::run_layer(int64_t layer, const LayerWeights& w, const KvLayer& kv) {
+  const bool is_last = layer + 1 == config_.layers;
+  for (const LayerStep& step : steps_) {
+    store_kv(layer, w, step.all, kv);
+    const Batch& batch = is_last ? step.wanted : step.all;
+    if (batch.segments.empty()) continue;
+    const Scratch& s = batch.s;
+    attend(layer, batch, kv);
+    if (config_.parallel_residual) feed_forward(w, s);
+    add_product(flat(s.attention), w.attn_out, w.attn_out_bias, w.attn_post_norm, s);
+    if (!config_.parallel_residual) feed_forward(w, s);
+    add_product(s.gated, w.down, w.down_bias, w.ffn_post_norm, s);
+  }
+  if (observer_) show(layer);
+}
+
+void Decoder::show(int64_t layer) {
+  const View<float> x = scratch_.x.slice(0, tokens_);
+  if (backend_.is_host()) return observer_(layer, x);
+  std::vector<float> copy(static_cast<size_t>(x.size()));
+  backend_.download(bytes_of(x), std::as_writable_bytes(std::span(copy)));
+  observer_(layer, {copy.data(), x.rows(), x.row_size()});
+}
+
+void Decoder::store_kv(int64_t layer, const LayerWeights& w, const Batch& batch,
+                       const KvLayer& kv) {
   const Scratch& s = batch.s;
   RopeTable rope;
   if (config_.rope_layers[layer]) {
@@ -220,7 +283,10 @@ View<const float> Decoder::logits(std::span<const int32_t> rows) {
                    .scale = config_.logits_scale,
                    .softcap = config_.logits_softcap,
                    .out = out});
-  return out;
+  if (backend_.is_host()) return out;
+  const std::span<std::byte> host(host_logits_->data(), out.size() * sizeof(float));
+  backend_.download(bytes_of(out), host);
+  return {reinterpret_cast<const float*>(host.data()), out.rows(), out.row_size()};
 }
 
 }  // namespace mica

@@ -28,9 +28,10 @@ struct RowRange {
 };
 
 struct DecoderLimits {
-  int64_t tokens = 0;      // T of a step
-  int64_t logit_rows = 0;  // R of a call of logits()
-  int64_t context = 0;     // positions of a sequence
+  int64_t tokens = 0;        // T of a step
+  int64_t layer_tokens = 0;  // that a layer works on together; 0: all of a step
+  int64_t logit_rows = 0;    // R of a call of logits()
+  int64_t context = 0;       // positions of a sequence
 };
 
 class Decoder {
@@ -38,7 +39,10 @@ class Decoder {
   Decoder(Backend& backend, const ModelConfig& config, const ModelWeights& weights,
           const DecoderLimits& limits);
 
-  static uint64_t scratch_bytes(const ModelConfig& config, const ModelWeights& weights,
+  static uint64_t scratch_bytes(const ModelConfig& config, const WeightTraits& traits,
+                                const DecoderLimits& limits);
+  // What its steps ask of a backend.
+  static StepLimits step_limits(const ModelConfig& config, const WeightTraits& traits,
                                 const DecoderLimits& limits);
   // Memory that its steps may come to use: scratch_bytes and all that the backend holds, for others
   // too.
@@ -51,43 +55,59 @@ class Decoder {
   bool forward(std::span<const int32_t> ids, std::span<const BatchSegment> segments,
                const KvPool& kv, RowRange logit_rows, const CancelFlag* cancel = nullptr);
 
+  // The pieces of forward(), for models whose layers lie on several devices. begin() starts a step
+  // of `tokens` rows; the segments' block tables must outlive it. Then the rows of residual() come
+  // from embed(), or from elsewhere, and layers are run in order, with their own weights or others.
+  void begin(int64_t tokens, std::span<const BatchSegment> segments, RowRange logit_rows);
+  // Of rows [first_row, first_row + ids).
+  void embed(std::span<const int32_t> ids, int64_t first_row);
+  void run_layer(int64_t layer, const LayerWeights& weights, const KvLayer& kv);
+
   // `observer` sees the residual stream [T, D] behind each layer of every later step; behind the
   // last one only logit_rows of it are whole.
   using Observer = std::function<void(int64_t layer, View<const float> x)>;
   void observe(Observer observer) { observer_ = std::move(observer); }
 
-  // Logits after the given rows of the last forward, among its logit_rows, [R, V]; valid until the
-  // next call.
+  // Logits after the given rows of the last step, among its logit_rows, [R, V], in memory of the
+  // host; valid until the next call.
   View<const float> logits(std::span<const int32_t> rows);
 
-  // What the last forward left of its logit_rows, [T, D], before the output norm; valid until the
-  // next call.
-  View<const float> residual() const { return scratch_.x; }
+  // The residual stream, [T, D], in the backend's memory: what the last step left of its
+  // logit_rows, before the output norm; valid until the next call.
+  View<float> residual() const { return scratch_.x; }
+  Backend& backend() const { return backend_; }
 
  private:
   struct Scratch {
-    View<float> x;          // [T, D] the residual stream
-    View<float> q;          // [T, H, E]
-    View<float> k;          // [T, K, E]
-    View<float> v;          // [T, K, E]
-    View<float> attention;  // [T, H, E]
-    View<float> gated;      // [T, F]
-    View<float> product;    // [T, D] what a block adds before its norm, where it has one
+    View<float> x;                      // [T, D] the residual stream
     View<float> cosine, window_cosine;  // [T, size / 2]
     View<float> sine, window_sine;      // [T, size / 2]
-    View<float> logits;                 // [R, V]
+    // Of the tokens that a layer works on, t <= T:
+    View<float> q;          // [t, H, E]
+    View<float> k;          // [t, K, E]
+    View<float> v;          // [t, K, E]
+    View<float> attention;  // [t, H, E]
+    View<float> gated;      // [t, F]
+    View<float> product;    // [t, D] what a block adds before its norm, where it has one
+    View<float> logits;     // [R, V]
   };
   static uint64_t place(Scratch& scratch, std::byte* base, const ModelConfig& config,
-                        const ModelWeights& weights, const DecoderLimits& limits);
+                        const WeightTraits& traits, const DecoderLimits& limits);
   // Rows of a step, whole segments or parts of them.
   struct Batch {
     Scratch s;
-    std::span<const BatchSegment> segments;
+    std::vector<BatchSegment> segments;
   };
-  Scratch slice(RowRange rows) const;
-  void compute_angles(const Scratch& s, std::span<const BatchSegment> segments);
-  void run_layer(int64_t layer, const Batch& batch, const Batch& wanted, const KvLayer& kv);
-  void store_kv(int64_t layer, const Batch& batch, const KvLayer& kv);
+  // What a layer works on together, and those of its rows that logits are asked for.
+  struct LayerStep {
+    Batch all;
+    Batch wanted;
+  };
+  Batch batch_of(std::span<const BatchSegment> segments, RowRange rows,
+                 int64_t first_of_step) const;
+  void compute_angles(std::span<const BatchSegment> segments);
+  void show(int64_t layer);
+  void store_kv(int64_t layer, const LayerWeights& w, const Batch& batch, const KvLayer& kv);
   void attend(int64_t layer, const Batch& batch, const KvLayer& kv);
   void feed_forward(const LayerWeights& w, const Scratch& s);
   // The end of a block: what it adds to the residual stream.
@@ -97,10 +117,15 @@ class Decoder {
   Backend& backend_;
   const ModelConfig& config_;
   const ModelWeights& weights_;
+  int64_t layer_tokens_;
   std::vector<float> frequencies_, window_frequencies_;  // of the rotation
   std::unique_ptr<DeviceBuffer> memory_;
   uint64_t reserved_bytes_;
   Scratch scratch_;
+  int64_t tokens_ = 0;  // of the step that was begun
+  std::vector<LayerStep> steps_;
+  std::vector<float> angles_;                  // [T, size / 2] on their way to a device
+  std::unique_ptr<DeviceBuffer> host_logits_;  // [R, V] where a device's cannot be read in place
   Observer observer_;
 };
 

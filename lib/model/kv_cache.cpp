@@ -1,6 +1,7 @@
 #include "lib/model/kv_cache.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <functional>
 
@@ -21,10 +22,19 @@ const KvLayout& checked(const KvLayout& layout) {
 }  // namespace
 
 KvPool::KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t blocks)
-    : layout_(checked(layout)),
-      layers_(layers),
-      memory_(backend.allocate(bytes_of(layers, layout, blocks))),
-      free_(static_cast<size_t>(blocks)) {
+    : KvPool(std::array{KvPart{.backend = &backend, .layers = layers}}, layout, blocks) {}
+
+KvPool::KvPool(std::span<const KvPart> parts, const KvLayout& layout, int64_t blocks)
+    : layout_(checked(layout)), free_(static_cast<size_t>(blocks)) {
+  int64_t first = 0;
+  for (const KvPart& part : parts) {
+    const uint64_t bytes = bytes_of(part.layers, layout, blocks);
+    parts_.push_back({.first_layer = first,
+                      .layers = part.layers,
+                      .memory = part.reached_by ? part.reached_by->allocate_host(bytes)
+                                                : part.backend->allocate(bytes)});
+    first += part.layers;
+  }
   for (int64_t i = 0; i < blocks; ++i) free_[i] = static_cast<int32_t>(blocks - 1 - i);
 }
 
@@ -41,9 +51,12 @@ uint64_t KvPool::bytes_of(int64_t layers, const KvLayout& layout, int64_t blocks
 }
 
 KvLayer KvPool::layer(int64_t index) const {
+  const Part& part = *std::find_if(parts_.begin(), parts_.end(), [&](const Part& candidate) {
+    return index < candidate.first_layer + candidate.layers;
+  });
   return {.layout = layout_,
-          .base = memory_->data() + index * layout_.block_bytes(),
-          .block_stride = layers_ * layout_.block_bytes()};
+          .base = part.memory->data() + (index - part.first_layer) * layout_.block_bytes(),
+          .block_stride = part.layers * layout_.block_bytes()};
 }
 
 void KvSequence::resize(int64_t tokens) {

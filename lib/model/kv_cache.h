@@ -1,9 +1,9 @@
 // Keys and values of past tokens: a pool of blocks of 16 tokens, and the sequences that hold them.
 //
 // A pool's memory is reserved for all its blocks at once; pages of blocks never used are never
-// touched. A block of all layers lies together, so that a growing context fills one huge page after
-// another. Lowest blocks are handed out first. Not thread-safe; a pool outlives its sequences, a
-// backend its pools.
+// touched. Layers that are computed on one device lie in its memory. There a block of all layers
+// lies together, so that a growing context fills one huge page after another. Lowest blocks are
+// handed out first. Not thread-safe; a pool outlives its sequences, a backend its pools.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,20 @@
 
 namespace mica {
 
+// Layers whose blocks lie together.
+struct KvPart {
+  Backend* backend = nullptr;  // that computes them
+  int64_t layers = 0;
+  Backend* reached_by = nullptr;  // a device that copies to and from this host's memory
+};
+
 class KvPool {
  public:
   // `blocks` of every layer. Throws std::bad_alloc, Error(kUnsupported) for a head size that int8
   // cannot have.
   KvPool(Backend& backend, int64_t layers, const KvLayout& layout, int64_t blocks);
+  // Likewise, with the layers in parts one after the other.
+  KvPool(std::span<const KvPart> parts, const KvLayout& layout, int64_t blocks);
 
   // Bytes that a pool of these dimensions reserves.
   static uint64_t bytes_of(int64_t layers, const KvLayout& layout, int64_t blocks);
@@ -28,14 +37,20 @@ class KvPool {
   }
 
   KvLayer layer(int64_t index) const;
+  const KvLayout& layout() const { return layout_; }
 
  private:
   friend class KvSequence;
 
+  struct Part {
+    int64_t first_layer = 0;
+    int64_t layers = 0;
+    std::unique_ptr<DeviceBuffer> memory;  // [blocks, layers] of block_bytes
+  };
+
   KvLayout layout_;
-  int64_t layers_;
-  std::unique_ptr<DeviceBuffer> memory_;  // [blocks, layers] of block_bytes
-  std::vector<int32_t> free_;             // the next one to hand out last
+  std::vector<Part> parts_;
+  std::vector<int32_t> free_;  // the next one to hand out last
 };
 
 // The blocks of one sequence's positions.

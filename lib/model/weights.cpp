@@ -99,6 +99,7 @@ class ModelBinder {
     for (int layer = 0; layer < config_.layers; ++layer) {
       weights.layers.push_back(bind_layer(layer));
     }
+    weights.traits = traits_of(weights);
     binder_.refuse_others(file, arch_);
     return weights;
   }
@@ -190,14 +191,17 @@ LayerWeights bind_layer(const FindWeight& find, std::string_view name, const Mod
   return ModelBinder(find, name, config, architecture).bind_layer(layer);
 }
 
-bool ModelWeights::has_float_products() const {
+WeightTraits traits_of(const ModelWeights& weights) {
   const auto is_float = [](const Weight& weight) {
     return weight.present() && weight.dtype.layout == TensorLayout::kRows;
   };
-  return is_float(head) || std::any_of(layers.begin(), layers.end(), [&](const LayerWeights& w) {
-           return is_float(w.q) || is_float(w.k) || is_float(w.v) || is_float(w.attn_out) ||
-                  is_float(w.gate) || is_float(w.up) || is_float(w.down);
-         });
+  WeightTraits traits{.float_products = is_float(weights.head)};
+  for (const LayerWeights& w : weights.layers) {
+    traits.post_norms |= w.attn_post_norm.present();
+    for (const Weight* matrix : {&w.q, &w.k, &w.v, &w.attn_out, &w.gate, &w.up, &w.down})
+      traits.float_products |= is_float(*matrix);
+  }
+  return traits;
 }
 
 }  // namespace mica

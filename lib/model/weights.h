@@ -3,7 +3,9 @@
 // Everything points into the mapped file, which must outlive it; nothing is read when binding.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -38,15 +40,34 @@ struct LayerWeights {
   Norm ffn_post_norm;           // [D]
 };
 
+// What the size of a decoder's memory depends on besides the config.
+struct WeightTraits {
+  bool post_norms = false;      // norms behind the blocks
+  bool float_products = false;  // a matrix that inputs are multiplied with is f32, f16 or bf16
+};
+
 struct ModelWeights {
   Weight embedding;  // [V, D]
   std::vector<LayerWeights> layers;
-  Norm output_norm;  // [D]
-  Weight head;       // [V, D]; the embedding when tied
-  bool has_post_norms() const { return layers.front().attn_post_norm.present(); }
-  // Whether a matrix that inputs are multiplied with is f32, f16 or bf16.
-  bool has_float_products() const;
+  Norm output_norm;     // [D]
+  Weight head;          // [V, D]; the embedding when tied
+  WeightTraits traits;  // of the whole model, also where this is a part of it
 };
+
+WeightTraits traits_of(const ModelWeights& weights);
+
+// Weights that lie together in memory, as a segment does in a file.
+using WeightRun = std::span<const std::byte>;
+
+// From the first byte of a layer's tensors to the end of the last.
+WeightRun run_of(const LayerWeights& weights);
+WeightRun run_of(const Weight& weight);
+WeightRun run_of(const Norm& norm);
+
+// The same weights in a copy of `from` at address `to`, which may be a device's.
+LayerWeights relocated(const LayerWeights& weights, WeightRun from, uintptr_t to);
+Weight relocated(const Weight& weight, WeightRun from, uintptr_t to);
+Norm relocated(const Norm& norm, WeightRun from, uintptr_t to);
 
 // Throws Error(kInvalidFile) for a tensor that is missing, of another shape or dtype, or that the
 // architecture has no use for.

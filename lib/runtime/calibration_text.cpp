@@ -7,6 +7,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/utf8.h"
+#include "lib/runtime/calibration_text_stamp.h"  // generated: the text's checksum
 
 // The text as it lies in the source tree, in read-only memory.
 __asm__(

@@ -33,24 +33,25 @@ class Walker {
  public:
   Walker(const LoadedModel& model, int64_t context, KvType kv)
       : model_(model),
-        room_(model, kv, fmt::format("layers' errors in windows of {} tokens", context),
-              {.tokens = std::min(kStepTokens, context), .logit_rows = 1, .context = context}) {}
+        one_(model, kv, fmt::format("layers' errors in windows of {} tokens", context),
+             {.tokens = std::min(kStepTokens, context), .logit_rows = 1, .context = context}) {}
 
   // Runs ids [T] from `position` on; `observer` is called on this thread, with the engine locked.
-  void step(std::span<const TokenId> ids, int64_t position, Decoder::Observer observer) {
+  void step(std::span<const TokenId> ids, int64_t position, const Decoder::Observer& observer) {
     const BatchSegment segment{.first_row = 0,
                                .tokens = std::ssize(ids),
                                .first_position = position,
-                               .blocks = room_.sequence->blocks()};
+                               .blocks = one_.sequence->blocks()};
     const auto lock = model_.engine().lock();
-    room_.decoder->observe(std::move(observer));
-    room_.decoder->forward(ids, {&segment, 1}, *room_.pool, {.first = 0, .count = segment.tokens});
+    one_.room.pipeline->observe(observer);
+    one_.room.pipeline->forward(ids, {&segment, 1}, *one_.room.pool,
+                                {.first = 0, .count = segment.tokens});
     model_.file().check();
   }
 
  private:
   const LoadedModel& model_;
-  OneSequence room_;
+  OneSequence one_;
 };
 
 double relative_error(std::span<const float> x, std::span<const float> reference) {

@@ -1,12 +1,15 @@
 #include "lib/runtime/engine.h"
 
+#include "lib/backend/module_loader.h"
 #include "lib/backend/reference_backend.h"
+#include "lib/base/error.h"
 #include "lib/base/host.h"
 
 namespace mica {
 namespace {
 
 constexpr const char* kReference = "reference";
+constexpr std::string_view kAuto = "auto", kCpu = "cpu";
 
 }  // namespace
 
@@ -22,12 +25,40 @@ std::string choose_engine_isa(std::string_view requested) {
 
 Engine::Engine(const EngineOptions& options)
     : log_(options.log),
-      pool_(std::make_unique<ThreadPool>(
-          choose_threads(read_host_facts(), options.threads).threads)) {
+      pool_(
+          std::make_unique<ThreadPool>(choose_threads(read_host_facts(), options.threads).threads)),
+      device_(options.device),
+      activations_(options.activations) {
   if (options.isa == kReference) {
     backend_ = make_reference_backend(options.activations);
   } else {
     backend_ = make_cpu_backend(*pool_, {.isa = options.isa, .activations = options.activations});
+  }
+}
+
+Engine::Engine(const EngineOptions& options, std::vector<EngineDevice> devices) : Engine(options) {
+  std::call_once(devices_opened_, [&] { devices_ = std::move(devices); });
+}
+
+std::span<const EngineDevice> Engine::devices() const {
+  std::call_once(devices_opened_, [&] { open_devices(); });
+  return devices_;
+}
+
+void Engine::open_devices() const {
+  if (device_ == kCpu) return;
+  const bool any = device_ == kAuto;
+  for (const std::string& kind : any ? device_kinds() : std::vector<std::string>{device_}) {
+    const FoundDevices found = find_devices(kind);
+    if (found.devices.empty()) {
+      if (!any) throw Error(ErrorCode::kUnsupported, found.why_none);
+      log(LogLevel::kDebug, found.why_none);
+    }
+    for (const ModuleDevice& device : found.devices) {
+      devices_.push_back({.name = kind + ":" + std::to_string(device.index()),
+                          .facts = device.facts(),
+                          .backend = device.open({.activations = activations_})});
+    }
   }
 }
 

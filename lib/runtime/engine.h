@@ -8,12 +8,14 @@
 
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "backends/cpu/cpu_backend.h"
 #include "lib/backend/backend.h"
+#include "lib/backend/device_module.h"
 #include "lib/base/log.h"
 #include "lib/base/thread_pool.h"
 
@@ -23,7 +25,11 @@ struct EngineOptions {
   int threads = 0;           // 0: choose_threads (lib/base/host.h)
   std::string isa = "auto";  // a name of cpu_isas(), "generic" always; "reference": the plain one
   Activations activations = Activations::kInt8;
+  // Devices besides the processors: "auto", all there are; "cpu", none; "cuda", those of this kind.
+  std::string device = "auto";
   LogSink log;  // called from any thread that uses the engine
+  // Besides the host's processors: "auto" all there are, "cpu" none, or the kind of a module.
+  std::string device = "auto";
 };
 
 // All names of EngineOptions::isa but "auto", and whether this machine can run them.
@@ -31,10 +37,19 @@ std::vector<IsaInfo> engine_isas();
 // What an engine would use. Throws as Engine does.
 std::string choose_engine_isa(std::string_view requested);
 
+// A device besides the host's processors.
+struct EngineDevice {
+  std::string name;  // "cuda:0"
+  DeviceFacts facts;
+  std::unique_ptr<Backend> backend;
+};
+
 class Engine {
  public:
   // Throws Error(kUnsupported) for an ISA the machine lacks, Error(kUsage) for one not known.
   explicit Engine(const EngineOptions& options);
+  // With these devices in place of those that options.device finds.
+  Engine(const EngineOptions& options, std::vector<EngineDevice> devices);
 
   const LogSink& log_sink() const { return log_; }
   void log(LogLevel level, std::string_view text) const {
@@ -45,11 +60,21 @@ class Engine {
   std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
   Backend& backend() const { return *backend_; }
   ThreadPool& pool() const { return *pool_; }
+  // Opened when first asked for, which takes a moment. Throws Error(kUnsupported) when the kind
+  // that was asked for by name has none here.
+  std::span<const EngineDevice> devices() const;
+  Backend& device(int index) const { return *devices()[index].backend; }
 
  private:
+  void open_devices() const;
+
   LogSink log_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Backend> backend_;  // borrows the pool
+  std::string device_;
+  Activations activations_;
+  mutable std::once_flag devices_opened_;
+  mutable std::vector<EngineDevice> devices_;
   mutable std::mutex mutex_;
 };
 

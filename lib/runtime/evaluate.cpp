@@ -8,7 +8,7 @@
 #include "lib/base/error.h"
 #include "lib/base/output_file.h"
 #include "lib/model/decoder.h"
-#include "lib/runtime/memory_check.h"
+#include "lib/runtime/room.h"
 
 namespace mica {
 namespace {
@@ -75,9 +75,8 @@ class Evaluation {
   const KlBaseFile* base_;
   OutputFile* saved_;
   int64_t windows_a_step_;
-  std::unique_ptr<KvPool> pool_;
+  Room room_;
   std::deque<KvSequence> sequences_;  // one a window of a step
-  std::unique_ptr<Decoder> decoder_;
   std::vector<Score> scores_;
   std::vector<std::byte> records_;  // [kLogitRows] of a base file being written
 };
@@ -89,24 +88,18 @@ Evaluation::Evaluation(const LoadedModel& model, const EvaluationWindows& window
       base_(base),
       saved_(saved),
       windows_a_step_(std::clamp<int64_t>(kStepTokens / windows.context, 1, windows.count())) {
-  const ModelConfig& config = model.config();
-  const KvLayout layout{.type = kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
-  const int64_t blocks = windows_a_step_ * KvPool::blocks_for(windows.context);
-  const DecoderLimits limits{
-      .tokens = kStepTokens, .logit_rows = kLogitRows, .context = windows.context};
   const auto lock = model.engine().lock();
-  Backend& backend = model.engine().backend();
-  decoder_ =
-      make_decoder(backend, config, model.weights(),
-                   {.name = model.file().path(),
-                    .use = fmt::format("perplexity with windows of {} tokens", windows.context),
-                    .bytes_beside = KvPool::bytes_of(config.layers, layout, blocks),
-                    .limits = limits});
-  pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
+  room_ = make_room(
+      model,
+      {.use = fmt::format("perplexity with windows of {} tokens", windows.context),
+       .kv = kv,
+       .blocks = windows_a_step_ * KvPool::blocks_for(windows.context),
+       .limits = {.tokens = kStepTokens, .logit_rows = kLogitRows, .context = windows.context}});
   for (int64_t i = 0; i < windows_a_step_; ++i) {
-    sequences_.emplace_back(*pool_).resize(windows.context);
+    sequences_.emplace_back(*room_.pool).resize(windows.context);
   }
-  if (saved != nullptr) records_.resize(kLogitRows * kl_record_bytes(config.vocabulary_size));
+  if (saved != nullptr)
+    records_.resize(kLogitRows * kl_record_bytes(model.config().vocabulary_size));
 }
 
 std::vector<Score> Evaluation::run(const Progress& progress) {
@@ -151,7 +144,7 @@ void Evaluation::run_step(int64_t first_window, int64_t windows, int64_t begin, 
     logit_rows = {.first = first, .count = scored.back().row + 1 - first};
   }
   const auto lock = model_.engine().lock();
-  decoder_->forward(ids, segments, *pool_, logit_rows);
+  room_.pipeline->forward(ids, segments, *room_.pool, logit_rows);
   for (std::span<const Scored> left = scored; !left.empty();) {
     const size_t count = std::min(left.size(), static_cast<size_t>(kLogitRows));
     score_rows(left.first(count));
@@ -164,7 +157,7 @@ void Evaluation::run_step(int64_t first_window, int64_t windows, int64_t begin, 
 void Evaluation::score_rows(std::span<const Scored> scored) {
   std::vector<int32_t> rows;
   for (const Scored& s : scored) rows.push_back(s.row);
-  const View<const float> logits = decoder_->logits(rows);
+  const View<const float> logits = room_.pipeline->logits(rows);
   const auto size = static_cast<size_t>(logits.row_size());
   const uint64_t record_bytes = kl_record_bytes(logits.row_size());
   const size_t done = scores_.size();

@@ -79,6 +79,21 @@ LoadedModel::LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file)
   for (const TensorRecord& tensor : file_.tensors()) engine_->backend().require(tensor.dtype);
 }
 
+void LoadedModel::place(const LoadOptions& options) {
+  if (!options.placement) {
+    placed_.emplace(*engine_, weights_);
+    return;
+  }
+  for (const PlacedPart& part : options.placement->parts) {
+    if (part.device < 0 || part.device >= std::ssize(engine_->devices())) continue;
+    for (const TensorRecord& tensor : file_.tensors())
+      engine_->device(part.device).require(tensor.dtype);
+  }
+  const auto lock = engine_->lock();
+  placed_.emplace(*engine_, file_, weights_, *options.placement, options.progress);
+  file_.check();
+}
+
 std::shared_ptr<const LoadedModel> LoadedModel::load(std::shared_ptr<const Engine> engine,
                                                      const std::string& path,
                                                      const LoadOptions& options) {
@@ -86,6 +101,7 @@ std::shared_ptr<const LoadedModel> LoadedModel::load(std::shared_ptr<const Engin
   MicaFile file = MicaFile::open(path, options.mode);
   if (options.verify) verify(file);
   std::shared_ptr<LoadedModel> model(new LoadedModel(std::move(engine), std::move(file)));
+  model->place(options);
   model->load_seconds_ = stopwatch.seconds();
   return model;
 }

@@ -15,6 +15,9 @@
 #include "lib/model/config.h"
 #include "lib/model/weights.h"
 #include "lib/runtime/engine.h"
+#include "lib/runtime/placed_weights.h"
+#include "lib/runtime/placement.h"
+#include "lib/runtime/plan.h"
 #include "lib/runtime/sampler.h"
 #include "lib/text/chat_template.h"
 #include "lib/text/tokenizer.h"
@@ -24,6 +27,11 @@ namespace mica {
 struct LoadOptions {
   LoadMode mode = LoadMode::kMap;
   bool verify = false;  // check every checksum first
+  // Where layers are computed; none: all on the host.
+  std::optional<Placement> placement;
+  // What is asked of a placement that is to be planned.
+  PlanRequest plan;
+  Progress progress;  // of what is copied to devices, in bytes
 };
 
 // Ids of the "special_tokens" object of the metadata, all of the tokenizer; -1: the model has none.
@@ -45,7 +53,11 @@ class LoadedModel {
   const Engine& engine() const { return *engine_; }
   const MicaFile& file() const { return file_; }
   const ModelConfig& config() const { return config_; }
+  // In the file's map.
   const ModelWeights& weights() const { return weights_; }
+  // Where steps run.
+  std::span<const PipelinePart> parts() const { return placed_->parts(); }
+  const PipelineStreaming& streaming() const { return placed_->streaming(); }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const SpecialTokens& special_tokens() const { return special_tokens_; }
   // What the model's makers recommend ("generation" of the metadata), over Mica's own defaults.
@@ -56,11 +68,13 @@ class LoadedModel {
 
  private:
   LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file);
+  void place(const LoadOptions& options);
 
   std::shared_ptr<const Engine> engine_;
   MicaFile file_;
   ModelConfig config_;
   ModelWeights weights_;
+  std::optional<PlacedWeights> placed_;
   Tokenizer tokenizer_;
   SpecialTokens special_tokens_;
   SamplerOptions default_sampling_;

@@ -18,6 +18,10 @@ struct DecoderRequest {
   DecoderLimits limits;
 };
 
+// Throws Error(kDoesNotFit) "WHAT: expected N MiB of memory ..." unless so many bytes are available
+// to this process now.
+void require_host_memory(std::string_view what, uint64_t bytes);
+
 // Throws Error(kDoesNotFit) "NAME: USE: expected N MiB of memory ..." unless the bytes beside, the
 // decoder's and all of the backend's are available to this process now. What a backend has reserved
 // it keeps, used or not: a request refused once is refused again.

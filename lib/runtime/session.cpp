@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "lib/base/error.h"
-#include "lib/runtime/memory_check.h"
 
 namespace mica {
 namespace {
@@ -18,21 +17,9 @@ int64_t checked_option(const char* name, int64_t value, int64_t low, int64_t hig
               fmt::format("session {}: expected {} .. {}, found {}", name, low, high, value));
 }
 
-// Up to which the rotary embedding is the one for short texts: some have another for longer
-// contexts, which then holds from the first token on.
-int64_t short_context(const ModelConfig& config) {
-  using Scaling = RopeConfig::Scaling;
-  const auto limit = [&](const RopeConfig& rope) {
-    const bool changes = rope.scaling == Scaling::kLongRope || rope.scaling == Scaling::kDynamic;
-    return changes ? rope.original_context_length : config.context_length;
-  };
-  return std::min(
-      {config.context_length, limit(config.rope), limit(config.window_rope.value_or(config.rope))});
-}
-
 int64_t choose_context(const LoadedModel& model, int64_t requested) {
   const int64_t limit = short_context(model.config());
-  if (requested == 0) return std::min(limit, kDefaultContext);
+  if (requested == 0) return default_context(model.config());
   checked_option("context", requested, 1, model.config().context_length);
   if (requested > limit) {
     model.engine().log(LogLevel::kWarning,
@@ -49,20 +36,13 @@ Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions&
     : model_(std::move(model)),
       context_(choose_context(*model_, options.context)),
       chunk_(std::min(checked_option("chunk", options.chunk, 1, kMaxChunk), context_)) {
-  const ModelConfig& config = model_->config();
-  const KvLayout layout{
-      .type = options.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
-  const int64_t blocks = KvPool::blocks_for(context_);
-  const DecoderLimits limits{.tokens = chunk_, .logit_rows = 1, .context = context_};
   const auto lock = model_->engine().lock();
-  Backend& backend = model_->engine().backend();
-  decoder_ = make_decoder(backend, config, model_->weights(),
-                          {.name = model_->file().path(),
-                           .use = fmt::format("a context of {} tokens", context_),
-                           .bytes_beside = KvPool::bytes_of(config.layers, layout, blocks),
-                           .limits = limits});
-  pool_ = std::make_unique<KvPool>(backend, config.layers, layout, blocks);
-  sequence_ = std::make_unique<KvSequence>(*pool_);
+  room_ = make_room(*model_, {.use = fmt::format("a context of {} tokens", context_),
+                              .kv = options.kv,
+                              .blocks = KvPool::blocks_for(context_),
+                              .limits = {.tokens = chunk_, .logit_rows = 1, .context = context_},
+                              .streams = true});
+  sequence_ = std::make_unique<KvSequence>(*room_.pool);
 }
 
 void Session::check_request(int64_t kept, std::span<const TokenId> added) const {
@@ -82,7 +62,7 @@ void Session::check_request(int64_t kept, std::span<const TokenId> added) const 
 bool Session::feed(std::span<const TokenId> ids, const CancelFlag* cancel) {
   check_request(std::ssize(ids_), ids);
   while (!ids.empty()) {
-    const size_t count = std::min(ids.size(), static_cast<size_t>(chunk_));
+    const auto count = static_cast<size_t>(room_.pipeline->step_tokens(std::ssize(ids)));
     if (!step(ids.first(count), count == ids.size(), cancel)) return false;
     ids = ids.subspan(count);
   }
@@ -133,8 +113,8 @@ bool Session::step(std::span<const TokenId> ids, bool wants_logits, const Cancel
     const auto lock = model_->engine().lock();
     const auto last = static_cast<int32_t>(ids.size() - 1);
     const RowRange logit_rows{.first = last, .count = wants_logits ? 1 : 0};
-    if (!decoder_->forward(ids, {&segment, 1}, *pool_, logit_rows, cancel)) return false;
-    if (wants_logits) logits = decoder_->logits({&last, 1});
+    if (!room_.pipeline->forward(ids, {&segment, 1}, *room_.pool, logit_rows, cancel)) return false;
+    if (wants_logits) logits = room_.pipeline->logits({&last, 1});
   }
   model_->file().check();
   const std::span<const float> row(logits.data(), static_cast<size_t>(logits.size()));

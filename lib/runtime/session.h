@@ -11,8 +11,9 @@
 #include <utility>
 #include <vector>
 
-#include "lib/model/decoder.h"
+#include "lib/runtime/default_context.h"
 #include "lib/runtime/loaded_model.h"
+#include "lib/runtime/room.h"
 
 namespace mica {
 
@@ -23,8 +24,6 @@ struct SessionOptions {
   KvType kv = KvType::kF16;
   int64_t chunk = 512;  // tokens of a prefill step at most
 };
-
-constexpr int64_t kDefaultContext = 8192;
 
 class Session {
  public:
@@ -75,9 +74,8 @@ class Session {
   std::shared_ptr<const LoadedModel> model_;
   int64_t context_;
   int64_t chunk_;
-  std::unique_ptr<KvPool> pool_;
+  Room room_;
   std::unique_ptr<KvSequence> sequence_;
-  std::unique_ptr<Decoder> decoder_;
   std::vector<TokenId> ids_;
   std::span<const float> logits_;  // empty: not those of ids_
 };

@@ -23,12 +23,16 @@ struct Shape {
   const char* size;
   const char* name;
   uint64_t layers, hidden_size, feed_forward_size, heads, kv_heads, head_size;
+  uint64_t vocabulary_size, context_length;
   bool tied;
 };
-constexpr Shape kShapes[] = {{"1b", "synthetic 1b", 16, 2048, 8192, 32, 8, 64, true},
-                             {"3b", "synthetic 3b", 28, 3072, 8192, 24, 8, 128, true},
-                             {"8b", "synthetic 8b", 32, 4096, 14336, 32, 8, 128, false}};
-constexpr uint64_t kVocabulary = 128256;
+constexpr Shape kShapes[] = {
+    {"1b", "synthetic 1b", 16, 2048, 8192, 32, 8, 64, 128256, 131072, true},
+    {"3b", "synthetic 3b", 28, 3072, 8192, 24, 8, 128, 128256, 131072, true},
+    {"7b", "synthetic 7b", 32, 4096, 11008, 32, 32, 128, 32000, 4096, false},
+    {"8b", "synthetic 8b", 32, 4096, 14336, 32, 8, 128, 128256, 131072, false},
+    {"13b", "synthetic 13b", 40, 5120, 13824, 40, 40, 128, 32000, 4096, false},
+    {"70b", "synthetic 70b", 80, 8192, 28672, 64, 8, 128, 128256, 131072, false}};
 constexpr uint64_t kPatternRows = 256;  // that are different from each other
 
 const Shape& find_shape(std::string_view size) {
@@ -49,9 +53,9 @@ std::vector<TensorSpec> specs_of(const Shape& s, const DType& body) {
   const auto add = [&](Role role, int layer, const DType& dtype, uint64_t rows, uint64_t cols) {
     specs.push_back({.role = role, .layer = layer, .dtype = dtype, .rows = rows, .cols = cols});
   };
-  add(Role::kTokenEmbedding, kNoLayer, outer, kVocabulary, d);
+  add(Role::kTokenEmbedding, kNoLayer, outer, s.vocabulary_size, d);
   add(Role::kOutputNorm, kNoLayer, kF32, 1, d);
-  if (!s.tied) add(Role::kHead, kNoLayer, outer, kVocabulary, d);
+  if (!s.tied) add(Role::kHead, kNoLayer, outer, s.vocabulary_size, d);
   for (int layer = 0; layer < static_cast<int>(s.layers); ++layer) {
     add(Role::kAttnNorm, layer, kF32, 1, d);
     add(Role::kAttnQ, layer, body, q, d);
@@ -76,8 +80,8 @@ Json metadata_of(const Shape& s) {
                                                {"heads", s.heads},
                                                {"kv_heads", s.kv_heads},
                                                {"head_size", s.head_size},
-                                               {"vocabulary_size", kVocabulary},
-                                               {"context_length", 131072},
+                                               {"vocabulary_size", s.vocabulary_size},
+                                               {"context_length", s.context_length},
                                                {"norm_epsilon", 1e-5},
                                                {"activation", "silu"},
                                                {"rope", rope},
@@ -174,6 +178,11 @@ void write_tensors(MicaWriter& writer, const Progress& progress) {
 }
 
 }  // namespace
+
+SyntheticShape synthetic_shape(std::string_view size, std::string_view quant) {
+  const Shape& shape = find_shape(size);
+  return {.metadata = metadata_of(shape), .specs = specs_of(shape, parse_dtype(quant))};
+}
 
 MicaFile make_synthetic_model(std::string_view size, std::string_view quant,
                               const Progress& progress) {

@@ -129,15 +129,15 @@ class Scorer {
  public:
   Scorer(const LoadedModel& model, int64_t context, KvType kv)
       : model_(model),
-        room_(model, kv, fmt::format("a task of up to {} tokens", context),
-              {.tokens = kStepTokens, .logit_rows = kLogitRows, .context = context}) {}
+        one_(model, kv, fmt::format("a task of up to {} tokens", context),
+             {.tokens = kStepTokens, .logit_rows = kLogitRows, .context = context}) {}
   Likelihood score(const Continuation& continuation);
 
  private:
   void add_rows(const Continuation& c, int64_t begin, RowRange scored, Likelihood& sum);
 
   const LoadedModel& model_;
-  OneSequence room_;
+  OneSequence one_;
   std::vector<TokenId> held_;
 };
 
@@ -154,13 +154,13 @@ Likelihood Scorer::score(const Continuation& c) {
     const BatchSegment segment{.first_row = 0,
                                .tokens = tokens,
                                .first_position = begin,
-                               .blocks = room_.sequence->blocks()};
+                               .blocks = one_.sequence->blocks()};
     // The rows that predict what is scored.
     const auto predicting = static_cast<int64_t>(c.first_scored) - 1 - begin;
     const int64_t first = std::clamp<int64_t>(predicting, 0, tokens);
     const RowRange rows{.first = first, .count = tokens - first};
-    room_.decoder->forward({c.ids.data() + begin, static_cast<size_t>(tokens)}, {&segment, 1},
-                           *room_.pool, rows);
+    one_.room.pipeline->forward({c.ids.data() + begin, static_cast<size_t>(tokens)}, {&segment, 1},
+                                *one_.room.pool, rows);
     add_rows(c, begin, rows, sum);
   }
   model_.file().check();
@@ -176,7 +176,7 @@ void Scorer::add_rows(const Continuation& c, int64_t begin, RowRange scored, Lik
     for (int64_t r = row; r < std::min(end, row + kLogitRows); ++r) {
       rows.push_back(static_cast<int32_t>(r));
     }
-    const View<const float> logits = room_.decoder->logits(rows);
+    const View<const float> logits = one_.room.pipeline->logits(rows);
     const auto size = static_cast<size_t>(logits.row_size());
     for (int64_t i = 0; i < logits.rows(); ++i) {
       const std::span<const float> of_row(logits.row(i), size);

@@ -40,12 +40,12 @@ class MockBackend final : public Backend {
   // Including scratch memory.
   uint64_t used_bytes() const { return memory_.used(); }
   uint64_t peak_bytes() const { return memory_.peak(); }
-  uint64_t free_bytes() const;
   uint64_t pinned_bytes() const { return pinned_bytes_; }  // all that were ever asked for
   int64_t operations() const { return operations_; }
   // "peak 1048576 of 2147483648 bytes, 12 operations"
   std::string report() const;
 
+  uint64_t free_bytes() const override;
   std::string name() const override { return "mock of " + cpu_->name(); }
   bool is_host() const override { return false; }
   std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) override;

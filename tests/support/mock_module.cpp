@@ -33,7 +33,7 @@ uint64_t parse_number(const std::string& text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   const std::string unit(end, text.data() + text.size());
-  const size_t power = unit.empty() ? 0 : 1 + std::string("KMG").find(unit);
+  const size_t power = std::string(" KMG").find(unit.empty() ? " " : unit);
   if (error != std::errc() || unit.size() > 1 || power > 3) refuse(text);
   return number << (10 * power);
 }

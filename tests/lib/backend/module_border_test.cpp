@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 #include <functional>
 #include <stdexcept>
-#include <utility>
 
 #include "lib/backend/module_backend.h"
 #include "lib/backend/module_export.h"
@@ -106,10 +105,13 @@ const DeviceModule& table() {
 
 void do_nothing() {}
 
-using Call = std::function<void()>;
+struct NamedCall {
+  const char* name;
+  std::function<void()> call;
+};
 
 // Every function that reaches a device.
-std::vector<std::pair<const char*, Call>> calls_of(ModuleBackend& backend, CopyQueue& queue) {
+std::vector<NamedCall> calls_of(Backend& backend, CopyQueue& queue) {
   static std::byte byte{};
   return {
       {"name", [&] { backend.name(); }},
@@ -174,23 +176,23 @@ TEST_CASE("every function throws what the module's function threw, and works aga
   act = do_nothing;
   const auto backend = devices_of(table())[0].open({});
   const auto queue = backend->make_copy_queue();
-  for (const auto& [name, call] : calls_of(*backend, *queue)) {
-    CAPTURE(name);
+  for (const NamedCall& of : calls_of(*backend, *queue)) {
+    INFO(of.name);
     for (const ErrorCode code : {ErrorCode::kRuntime, ErrorCode::kUsage, ErrorCode::kDoesNotFit,
                                  ErrorCode::kUnsupported, ErrorCode::kInterrupted}) {
       act = [code] { throw Error(code, "found é"); };
-      const Error error = error_of(call);
+      const Error error = error_of(of.call);
       CHECK(error.code() == code);
       CHECK(error.message() == "found é");
     }
     act = [] { throw std::bad_alloc(); };
-    CHECK_THROWS_AS(call(), std::bad_alloc);
+    CHECK_THROWS_AS(of.call(), std::bad_alloc);
     act = [] { throw std::logic_error("an address"); };
-    CHECK(error_of(call).message() == "an address");
+    CHECK(error_of(of.call).message() == "an address");
     act = [] { throw 5; };
-    CHECK(error_of(call).code() == ErrorCode::kRuntime);
+    CHECK(error_of(of.call).code() == ErrorCode::kRuntime);
     act = do_nothing;
-    CHECK_NOTHROW(call());
+    CHECK_NOTHROW(of.call());
   }
 }
 

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 #include <filesystem>
 
+#include "tests/support/error_of.h"
 #include "tests/support/temp_folder.h"
 
 namespace mica {
@@ -71,9 +72,24 @@ TEST_CASE("a module without devices says why") {
   const FoundDevices found = find_linked(folder, "mock", MOCK_MODULE);
   CHECK(found.devices.empty());
   CHECK(found.why_none == "no mock device: MICA_MOCK_DEVICES lists none");
-  const Variable list("MICA_MOCK_DEVICES", "2G:fast");
   const Variable place("MICA_MODULE_DIR", folder.path());
+  for (const std::string bad : {"fast", "2T", "2GB", "G", ""}) {
+    const Variable list("MICA_MOCK_DEVICES", "1G,2G:delay=" + bad);
+    CHECK(find_devices("mock").why_none.ends_with("found '" + bad + "'"));
+  }
+  const Variable list("MICA_MOCK_DEVICES", "2G:fast");
   CHECK(find_devices("mock").why_none.ends_with("found 'fast'"));
+}
+
+TEST_CASE("a device that is lost says so through the border") {
+  const TempFolder folder;
+  const Variable list("MICA_MOCK_DEVICES", "64M:delay=20:seed=2:unpinned:lost=0");
+  const FoundDevices found = find_linked(folder, "mock", MOCK_MODULE);
+  REQUIRE(found.devices.size() == 1);
+  const auto backend = found.devices[0].open({});
+  const Error error = testing::error_of([&] { backend->allocate(1); });
+  CHECK(error.code() == ErrorCode::kRuntime);
+  CHECK(error.message().starts_with("device lost: mock of cpu"));
 }
 
 TEST_CASE("a module that is not there is named with the places where it was looked for") {

@@ -232,6 +232,33 @@ TEST_CASE("a fault that is not ours goes to the handler that was there before") 
   close(descriptor);
 }
 
+TEST_CASE("a released part leaves the process by whole pages and reads the same afterwards") {
+  const TempFolder folder;
+  std::string text(8 * kPage, ' ');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 31 >> 3);
+  const MappedFile file = MappedFile::open(folder.put("data", text));
+  const uint64_t expected = sum(file.bytes());
+  // Of the process's own table (bit 63: present), whatever the system's cache holds.
+  const auto mapped_pages = [&] {
+    const int table = open("/proc/self/pagemap", O_RDONLY);
+    REQUIRE(table >= 0);
+    uint64_t entries[8] = {};
+    const auto page = reinterpret_cast<uintptr_t>(file.bytes().data()) / kPage;
+    const ssize_t got = pread(table, entries, sizeof(entries), static_cast<off_t>(page * 8));
+    close(table);
+    REQUIRE(got == sizeof(entries));
+    return std::count_if(std::begin(entries), std::end(entries),
+                         [](uint64_t entry) { return entry >> 63 != 0; });
+  };
+  CHECK(mapped_pages() == 8);
+  file.release(file.bytes().subspan(100, kPage));  // no whole page
+  CHECK(mapped_pages() == 8);
+  file.release(file.bytes().subspan(100, 4 * kPage));  // pages 1, 2 and 3
+  CHECK(mapped_pages() == 5);
+  CHECK(sum(file.bytes()) == expected);
+  file.check();
+}
+
 TEST_CASE("a small text file is read whole, a large one refused") {
   const TempFolder folder;
   const std::string text(200'000, 'x');

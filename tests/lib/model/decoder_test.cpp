@@ -35,7 +35,7 @@ class Fixture {
                  {.tokens = 64, .logit_rows = 64, .context = 16 * kKvBlockTokens}) {}
 
   uint64_t scratch_bytes(const DecoderLimits& limits) const {
-    return Decoder::scratch_bytes(config_, weights_, limits);
+    return Decoder::scratch_bytes(config_, weights_.traits, limits);
   }
   KvPool& pool() { return pool_; }
   Decoder& decoder() { return decoder_; }

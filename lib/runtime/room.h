@@ -1,0 +1,32 @@
+// What steps of a model run in: its pipeline with the scratch memory, and a pool of keys and
+// values.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "lib/model/kv_cache.h"
+#include "lib/model/pipeline.h"
+#include "lib/runtime/loaded_model.h"
+
+namespace mica {
+
+struct Room {
+  std::unique_ptr<Pipeline> pipeline;
+  std::unique_ptr<KvPool> pool;
+};
+
+struct RoomRequest {
+  std::string use;  // for the sentence: "a context of 8192 tokens"
+  KvType kv = KvType::kF16;
+  int64_t blocks = 0;    // of keys and values
+  DecoderLimits limits;  // of a step
+  bool streams = false;  // whether prompts may take the host's layers to a device
+};
+
+// Call with the engine locked. Throws Error(kDoesNotFit) "MODEL: USE: expected N MiB ..." before
+// anything is allocated when the memory available now, the host's or a device's, cannot hold all of
+// it, Error(kUnsupported) for keys and values that the model cannot have.
+Room make_room(const LoadedModel& model, const RoomRequest& request);
+
+}  // namespace mica
