@@ -138,7 +138,9 @@ Json kernels(Backend& device, bool tiny) {
 Json model_rates(Backend& device, const ModelShape& shape, const DType& dtype, bool tiny) {
   const int64_t prompt = tiny ? 20 : 2048, tokens = tiny ? 3 : 64, depth = tiny ? 24 : 4096;
   const int64_t held = tiny ? 1 : shape.layers;
+  const uint64_t free_before = device.free_bytes();
   GpuModel model(device, shape, dtype, held, depth + tokens, prompt);
+  const uint64_t taken = free_before - device.free_bytes();
   model.step(prompt, 0);  // to warm up, and so that the cache holds numbers
   const double prefill = seconds_of([&] { model.step(prompt, 0); });
   for (int64_t at = prompt; at < depth; at += prompt) model.step(std::min(prompt, depth - at), at);
@@ -160,7 +162,9 @@ Json model_rates(Backend& device, const ModelShape& shape, const DType& dtype, b
           {"prefill_operations_per_second", operations / prefill},
           {"decode_tokens_per_second", decode_from(1)},
           {"decode_tokens_per_second_at_depth", decode_from(depth)},
-          {"depth", depth}};
+          {"depth", depth},
+          {"asked_bytes", model.asked_bytes()},
+          {"taken_bytes", taken}};
 }
 
 Json models(Backend& device, bool tiny) {

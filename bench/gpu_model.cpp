@@ -53,6 +53,11 @@ uint64_t GpuModel::head_bytes(const ModelShape& shape, const DType& dtype) {
   return tensor_bytes(dtype, shape.vocabulary, shape.hidden, "bench");
 }
 
+std::unique_ptr<DeviceBuffer> GpuModel::allocate(uint64_t bytes) {
+  asked_bytes_ += bytes;
+  return backend_.allocate(bytes);
+}
+
 Weight GpuModel::make_weight(int64_t rows, int64_t cols, std::byte*& at) {
   const auto bytes = random_panels(dtype_, rows, cols, static_cast<uint32_t>(rows + cols));
   backend_.upload(bytes, at);
@@ -74,8 +79,8 @@ GpuModel::GpuModel(Backend& backend, const ModelShape& shape, const DType& dtype
   std::iota(table_.begin(), table_.end(), 0);
   for (int64_t i = 0; i < std::min(held, shape.layers); ++i) {
     Layer& layer = layers_.emplace_back();
-    layer.memory = backend.allocate(layer_bytes(shape, dtype));
-    layer.cache = backend.allocate(blocks * layout_.block_bytes());
+    layer.memory = allocate(layer_bytes(shape, dtype));
+    layer.cache = allocate(blocks * layout_.block_bytes());
     std::byte* at = layer.memory->data();
     layer.q = make_weight(q_size, shape.hidden, at);
     layer.k = make_weight(kv_size, shape.hidden, at);
@@ -85,7 +90,7 @@ GpuModel::GpuModel(Backend& backend, const ModelShape& shape, const DType& dtype
     layer.up = make_weight(shape.feed_forward, shape.hidden, at);
     layer.down = make_weight(shape.hidden, shape.feed_forward, at);
   }
-  head_memory_ = backend.allocate(head_bytes(shape, dtype));
+  head_memory_ = allocate(head_bytes(shape, dtype));
   std::byte* at = head_memory_->data();
   head_ = make_weight(shape.vocabulary, shape.hidden, at);
 
@@ -99,7 +104,7 @@ GpuModel::GpuModel(Backend& backend, const ModelShape& shape, const DType& dtype
                             &inner_, &logits_, &norm_, &cosine_, &sine_};
   int64_t total = 0;
   for (const int64_t size : sizes) total += (size + 63) / 64 * 64;
-  scratch_ = backend.allocate(total * 4);
+  scratch_ = allocate(total * 4);
   auto* next = reinterpret_cast<float*>(scratch_->data());
   for (size_t i = 0; i < std::size(sizes); ++i) {
     *places[i] = next;
@@ -109,13 +114,16 @@ GpuModel::GpuModel(Backend& backend, const ModelShape& shape, const DType& dtype
   const auto bytes_of = [&](int64_t count) { return std::as_bytes(std::span(ones).first(count)); };
   backend.upload(bytes_of(shape.hidden), reinterpret_cast<std::byte*>(norm_));
   backend.upload(bytes_of(step_tokens * half), reinterpret_cast<std::byte*>(cosine_));
-  backend.reserve({.tokens = step_tokens,
-                   .logit_rows = 1,
-                   .input_cols = std::max({shape.hidden, shape.feed_forward, q_size}),
-                   .output_rows = std::max({shape.hidden, shape.feed_forward, q_size}),
-                   .heads = shape.heads,
-                   .head_size = shape.head_size,
-                   .context = positions});
+  const uint64_t before = backend.reserve({});
+  const uint64_t after =
+      backend.reserve({.tokens = step_tokens,
+                       .logit_rows = 1,
+                       .input_cols = std::max({shape.hidden, shape.feed_forward, q_size}),
+                       .output_rows = std::max({shape.hidden, shape.feed_forward, q_size}),
+                       .heads = shape.heads,
+                       .head_size = shape.head_size,
+                       .context = positions});
+  asked_bytes_ += after - before;
 }
 
 void GpuModel::run_layer(const Layer& layer, int64_t tokens, const BatchSegment& segment) {

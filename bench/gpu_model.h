@@ -24,6 +24,8 @@ class GpuModel {
   // `tokens` tokens from `position` on, and the logits of the last one.
   void step(int64_t tokens, int64_t position);
 
+  // All that was asked of the device, scratch of the operations included.
+  uint64_t asked_bytes() const { return asked_bytes_; }
   // Weights that a step reads, of all layers and the head.
   uint64_t weight_bytes() const;
   // What one held layer and the head take.
@@ -35,6 +37,7 @@ class GpuModel {
     std::unique_ptr<DeviceBuffer> memory, cache;
     Weight q, k, v, out, gate, up, down;
   };
+  std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes);
   Weight make_weight(int64_t rows, int64_t cols, std::byte*& at);
   void run_layer(const Layer& layer, int64_t tokens, const BatchSegment& segment);
   View<float> rows_of(float* data, int64_t tokens, int64_t size) { return {data, tokens, size}; }
@@ -49,6 +52,7 @@ class GpuModel {
   std::vector<int32_t> table_;
   float *x_, *q_, *k_, *v_, *attended_, *inner_, *logits_, *norm_, *cosine_, *sine_;
   std::vector<float> found_;
+  uint64_t asked_bytes_ = 0;
 };
 
 // Random codes with plausible scales: a whole tensor's bytes.

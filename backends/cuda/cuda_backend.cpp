@@ -115,7 +115,7 @@ class CudaBackend final : public Backend {
     return "cuda " + std::to_string(index_) + " (" + driver_->device_name() + ")";
   }
   bool is_host() const override { return false; }
-  uint64_t free_bytes() { return driver_->free_bytes(); }
+  uint64_t free_bytes() const override { return driver_->free_bytes(); }
 
   std::unique_ptr<DeviceBuffer> allocate(uint64_t bytes) override {
     auto buffer = std::make_unique<CudaBuffer>(*driver_, bytes);
@@ -271,10 +271,6 @@ void CudaBackend::logits(const LogitsArgs& args) {
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
   return std::make_unique<CudaBackend>(options);
-}
-
-uint64_t device_free_bytes(Backend& backend) {
-  return static_cast<CudaBackend&>(backend).free_bytes();
 }
 
 }  // namespace mica::cuda

@@ -17,7 +17,5 @@ struct CudaOptions {
 };
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options);
-// Of the device of a backend made here, as its driver sees it now.
-uint64_t device_free_bytes(Backend& backend);
 
 }  // namespace mica::cuda
