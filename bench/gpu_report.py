@@ -49,6 +49,9 @@ def main():
     folder, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     steps = read(folder)
     add_shares(steps)
+    machine = folder / "nvidia-smi.txt"
+    if machine.exists():
+        steps["machine"] = {"status": "0", "output": machine.read_text().strip()}
     out.write_text(json.dumps(steps, indent=1) + "\n")
     failed = [name for name, step in steps.items()
               if step["status"] != "0" and not step["status"].startswith("skipped")]
