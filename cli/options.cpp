@@ -120,21 +120,41 @@ void declare_load(CLI::App& app, std::string& load) {
       ->check(CLI::IsMember({"map", "read"}));
 }
 
-api::Model load(const api::Engine& engine, const ModelOptions& options) {
+namespace {
+
+mica_model_options to_api(const ModelOptions& options) {
   mica_model_options result;
   mica_model_options_init(&result);
   result.load = options.load.c_str();
   result.verify = options.verify;
   to_api(options.memory, result);
-  return engine.load(options.path, result);
+  return result;
+}
+
+}  // namespace
+
+api::Model load(const api::Engine& engine, const ModelOptions& options) {
+  return engine.load(options.path, to_api(options));
+}
+
+api::Model load(const api::Engine& engine, const ModelOptions& options,
+                const SessionOptions& session) {
+  mica_model_options request = to_api(options);
+  request.context = session.context;
+  request.kv = session.kv.c_str();
+  request.prefill_chunk = session.prefill_chunk;
+  return engine.load(options.path, request);
 }
 
 void declare_session(CLI::App& app, SessionOptions& options) {
   add_size(app, "-c,--ctx", options.context,
            "Context in tokens (default: the model's for short texts, 8192 at most)");
-  app.add_option("--kv", options.kv,
-                 "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
-  app.add_option("--prefill-chunk", options.prefill_chunk, "Prompt tokens a step (default 512)")
+  app.add_option(
+      "--kv", options.kv,
+      "Type of the KV cache: f16, bf16, int8 (half the memory), f32; auto: f16, or int8 where "
+      "a device is short of memory");
+  app.add_option("--prefill-chunk", options.prefill_chunk,
+                 "Prompt tokens a step (default 512, less where a device is short of memory)")
       ->check(whole_number(1, 8192));
 }
 

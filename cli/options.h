@@ -53,7 +53,6 @@ struct ModelOptions {
 void declare_model(CLI::App& app, ModelOptions& options);
 void declare_load(CLI::App& app, std::string& load);
 api::Model load(const api::Engine& engine, const ModelOptions& options);
-
 // --ctx, --kv, --prefill-chunk, --chat-template.
 struct SessionOptions {
   int64_t context = 0;
@@ -64,6 +63,9 @@ struct SessionOptions {
 };
 void declare_session(CLI::App& app, SessionOptions& options);
 mica_session_options to_api(SessionOptions& options);
+// With memory planned for such a session.
+api::Model load(const api::Engine& engine, const ModelOptions& options,
+                const SessionOptions& session);
 
 // -n, --temp, --top-k, ... : what is not given is left to the model and to Mica.
 struct SamplingOptions {

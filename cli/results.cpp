@@ -26,6 +26,7 @@ void declare_generation(CLI::App& app, GenerationOptions& options, const std::st
   declare_sampling(app, options.sampling);
   declare_session(app, options.session);
   declare_engine(app, options.engine);
+  declare_memory(app, options.model.memory);
   declare_output(app, options.output);
   app.add_flag("--json-stream", options.json_stream, "Print a JSON line a piece of text");
   app.add_flag("--stats", options.statistics, "Print rates on standard error after each answer");
@@ -33,7 +34,7 @@ void declare_generation(CLI::App& app, GenerationOptions& options, const std::st
 
 api::Session open_session(GenerationOptions& options) {
   const api::Engine engine(to_api(options.engine, options.output));
-  return load(engine, options.model).session(to_api(options.session));
+  return load(engine, options.model, options.session).session(to_api(options.session));
 }
 
 Stream stream_of(const GenerationOptions& options) {

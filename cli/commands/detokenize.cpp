@@ -55,7 +55,7 @@ std::vector<int32_t> parse_ids(const std::string& text) {
 }
 
 int run(const Options& options) {
-  const api::Engine engine(to_api(EngineOptions{}, options.output));
+  const api::Engine engine(to_api(EngineOptions{.device = "cpu"}, options.output));
   const api::Model model = load(engine, options.model);
   const std::string text = model.detokenize(parse_ids(read_input(options.file)),
                                             options.no_special ? uint32_t{MICA_NO_SPECIAL} : 0);

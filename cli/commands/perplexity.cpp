@@ -159,6 +159,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("--kv", options->kv,
                  "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   declare_engine(app, options->engine);
+  declare_memory(app, options->model.memory);
   declare_output(app, options->output);
   return [options] { return run(*options); };
 }

@@ -18,7 +18,7 @@ struct Options {
 };
 
 int run(const Options& options) {
-  const api::Engine engine(to_api(EngineOptions{}, options.output));
+  const api::Engine engine(to_api(EngineOptions{.device = "cpu"}, options.output));
   const api::Model model = load(engine, options.model);
   const uint32_t flags = (options.plain ? uint32_t{MICA_PLAIN} : 0) |
                          (options.no_special ? uint32_t{MICA_NO_SPECIAL} : 0);

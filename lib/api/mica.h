@@ -146,8 +146,9 @@ mica_status mica_plan(const mica_engine_options* engine, const char* path,
 /* ---- sessions ------------------------------------------------------------------------------ */
 typedef struct mica_session_options {
   size_t struct_size;
+  /* 0, NULL and "auto": what the model's memory was planned for (mica_model_options) */
   int64_t context;           /* positions; 0: the model's for short texts, 8192 at most */
-  const char* kv;            /* NULL or "f16"; "bf16", "int8", "f32" */
+  const char* kv;            /* NULL or "auto": "f16"; "bf16", "int8", "f32" */
   int32_t prefill_chunk;     /* tokens a step; 0: 512 */
   const char* chat_template; /* NULL: the model's */
 } mica_session_options;

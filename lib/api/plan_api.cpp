@@ -134,10 +134,9 @@ std::vector<PlanDevice> devices_of(const Engine& engine, const std::string& kind
   return devices;
 }
 
-HostRates rates_of(const Engine& engine, const EngineOptions& options, bool by_default) {
+HostRates rates_of(const Engine& engine, bool by_default) {
   if (by_default) return {.rates = default_host_rates(engine.pool().size())};
-  return {.rates = measure_host_rates(engine, choose_engine_isa(options.isa)),
-          .are_measured = true};
+  return {.rates = measure_host_rates(engine), .are_measured = true};
 }
 
 std::vector<KvType> kv_wishes(const char* name) {
@@ -153,7 +152,7 @@ Json plan(const mica_engine_options& shared, const char* path, const mica_plan_o
   const Engine engine(options);
   bool is_imaginary = false;
   const std::vector<PlanDevice> devices = devices_of(engine, options.device, request, is_imaginary);
-  const HostRates host = rates_of(engine, options, given.default_rates != 0);
+  const HostRates host = rates_of(engine, given.default_rates != 0);
   return describe(model, make_plan(model, devices, plan_host(engine, host.rates), request), host,
                   is_imaginary);
 }

@@ -88,12 +88,14 @@ mica_status mica_session_create(mica_model* model, const mica_session_options* o
     cleared(session, "session");
     const auto given =
         options_or_default(options, &mica_session_options_init, "mica_session_options");
-    SessionOptions request{.context = given.context, .kv = parse_kv_type(given.kv)};
+    const auto& loaded = required(model, "model").model;
+    SessionOptions request = default_session(*loaded);
+    if (given.context != 0) request.context = given.context;
+    if (text_or(given.kv, "auto") != "auto") request.kv = parse_kv_type(given.kv);
     if (given.prefill_chunk != 0) request.chunk = given.prefill_chunk;
     std::optional<ChatTemplate> chat_template;
     if (given.chat_template) chat_template = ChatTemplate::parse(given.chat_template);
-    *session = new mica_session{Session(required(model, "model").model, request),
-                                std::move(chat_template)};
+    *session = new mica_session{Session(loaded, request), std::move(chat_template)};
   });
 }
 

@@ -27,12 +27,13 @@ Engine::Engine(const EngineOptions& options)
     : log_(options.log),
       pool_(
           std::make_unique<ThreadPool>(choose_threads(read_host_facts(), options.threads).threads)),
+      isa_(choose_engine_isa(options.isa)),
       device_(options.device),
       activations_(options.activations) {
-  if (options.isa == kReference) {
+  if (isa_ == kReference) {
     backend_ = make_reference_backend(options.activations);
   } else {
-    backend_ = make_cpu_backend(*pool_, {.isa = options.isa, .activations = options.activations});
+    backend_ = make_cpu_backend(*pool_, {.isa = isa_, .activations = options.activations});
   }
 }
 

@@ -28,8 +28,6 @@ struct EngineOptions {
   // Devices besides the processors: "auto", all there are; "cpu", none; "cuda", those of this kind.
   std::string device = "auto";
   LogSink log;  // called from any thread that uses the engine
-  // Besides the host's processors: "auto" all there are, "cpu" none, or the kind of a module.
-  std::string device = "auto";
 };
 
 // All names of EngineOptions::isa but "auto", and whether this machine can run them.
@@ -60,6 +58,7 @@ class Engine {
   std::unique_lock<std::mutex> lock() const { return std::unique_lock(mutex_); }
   Backend& backend() const { return *backend_; }
   ThreadPool& pool() const { return *pool_; }
+  const std::string& isa() const { return isa_; }  // of the kernels in use
   // Opened when first asked for, which takes a moment. Throws Error(kUnsupported) when the kind
   // that was asked for by name has none here.
   std::span<const EngineDevice> devices() const;
@@ -71,6 +70,7 @@ class Engine {
   LogSink log_;
   std::unique_ptr<ThreadPool> pool_;
   std::unique_ptr<Backend> backend_;  // borrows the pool
+  std::string isa_;
   std::string device_;
   Activations activations_;
   mutable std::once_flag devices_opened_;

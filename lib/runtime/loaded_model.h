@@ -27,11 +27,11 @@ namespace mica {
 struct LoadOptions {
   LoadMode mode = LoadMode::kMap;
   bool verify = false;  // check every checksum first
-  // Where layers are computed; none: all on the host.
-  std::optional<Placement> placement;
-  // What is asked of a placement that is to be planned.
+  // What is asked of a placement, which is planned where the engine has devices; otherwise all is
+  // on the host.
   PlanRequest plan;
-  Progress progress;  // of what is copied to devices, in bytes
+  std::optional<Placement> placement;  // this one, unplanned
+  Progress progress;                   // of what is copied to devices, in bytes
 };
 
 // Ids of the "special_tokens" object of the metadata, all of the tokenizer; -1: the model has none.
@@ -44,7 +44,8 @@ struct SpecialTokens {
 
 class LoadedModel {
  public:
-  // Throws Error(kInvalidFile), Error(kUnsupported), Error(kRuntime); with verify
+  // Throws Error(kInvalidFile), Error(kUnsupported), Error(kRuntime), Error(kDoesNotFit) with the
+  // deficit where the memory of devices and host cannot hold what is planned; with verify
   // Error(kVerification) naming what is damaged.
   static std::shared_ptr<const LoadedModel> load(std::shared_ptr<const Engine> engine,
                                                  const std::string& path,
@@ -58,6 +59,8 @@ class LoadedModel {
   // Where steps run.
   std::span<const PipelinePart> parts() const { return placed_->parts(); }
   const PipelineStreaming& streaming() const { return placed_->streaming(); }
+  // Nothing where all is on the host.
+  const std::optional<Placement>& placement() const { return placement_; }
   const Tokenizer& tokenizer() const { return tokenizer_; }
   const SpecialTokens& special_tokens() const { return special_tokens_; }
   // What the model's makers recommend ("generation" of the metadata), over Mica's own defaults.
@@ -68,12 +71,14 @@ class LoadedModel {
 
  private:
   LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file);
+  std::optional<Placement> choose_placement(const LoadOptions& options) const;
   void place(const LoadOptions& options);
 
   std::shared_ptr<const Engine> engine_;
   MicaFile file_;
   ModelConfig config_;
   ModelWeights weights_;
+  std::optional<Placement> placement_;
   std::optional<PlacedWeights> placed_;
   Tokenizer tokenizer_;
   SpecialTokens special_tokens_;

@@ -40,12 +40,12 @@ PlanHost plan_host(const Engine& engine, const PlanRates& rates) {
           .workspace = [&backend](const StepLimits& limits) { return backend.measure(limits); }};
 }
 
-PlanRates measure_host_rates(const Engine& engine, std::string_view isa) {
+PlanRates measure_host_rates(const Engine& engine) {
   const auto lock = engine.lock();
   const PlanRates fallback = default_host_rates(engine.pool().size());
   const AlignedBuffer buffer = cpu::make_read_buffer(kReadBytes);
-  PlanRates rates{.int8 = peak_of(engine, cpu::int8_peak(isa), fallback.int8),
-                  .floats = peak_of(engine, cpu::float_peak(isa), fallback.floats)};
+  PlanRates rates{.int8 = peak_of(engine, cpu::int8_peak(engine.isa()), fallback.int8),
+                  .floats = peak_of(engine, cpu::float_peak(engine.isa()), fallback.floats)};
   for (const cpu::ReadLoop& loop : cpu::read_loops()) {
     const double rate = cpu::measure_read(engine.pool(), loop, buffer.data(), kReadBytes);
     rates.read = std::max(rates.read, kReadShare * rate);

@@ -16,8 +16,8 @@ std::vector<PlanDevice> plan_devices(const Engine& engine);
 // With the memory available now; `rates` as measured or by default.
 PlanHost plan_host(const Engine& engine, const PlanRates& rates);
 
-// Takes about 100 ms. `isa`: that of its kernels. Rates that this machine has no loop for are those of default_host_rates().
-PlanRates measure_host_rates(const Engine& engine, std::string_view isa);
+// Takes about 100 ms. Rates that this machine has no loop for are those of default_host_rates().
+PlanRates measure_host_rates(const Engine& engine);
 
 // For plans without one: a small card's rates (plan_rates.h), and a workspace like that of the CUDA
 // backend.

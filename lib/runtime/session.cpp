@@ -32,6 +32,12 @@ int64_t choose_context(const LoadedModel& model, int64_t requested) {
 
 }  // namespace
 
+SessionOptions default_session(const LoadedModel& model) {
+  if (!model.placement()) return {};
+  const Placement& placement = *model.placement();
+  return {.context = placement.context, .kv = placement.kv, .chunk = placement.chunk};
+}
+
 Session::Session(std::shared_ptr<const LoadedModel> model, const SessionOptions& options)
     : model_(std::move(model)),
       context_(choose_context(*model_, options.context)),

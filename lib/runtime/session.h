@@ -25,6 +25,9 @@ struct SessionOptions {
   int64_t chunk = 512;  // tokens of a prefill step at most
 };
 
+// What sessions of a model are made with when nobody says: what its memory was planned for.
+SessionOptions default_session(const LoadedModel& model);
+
 class Session {
  public:
   // Throws Error(kUsage) for options out of range, Error(kDoesNotFit) when the memory available now
