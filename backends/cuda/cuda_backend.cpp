@@ -132,18 +132,15 @@ class CudaBackend final : public Backend {
   }
 
   uint64_t reserve(const StepLimits& limits) override {
-    const StepLimits wanted = larger(limits_, limits);
-    if (wanted == limits_) return space_.bytes;
-    const uint64_t bytes = lay_out(nullptr, needs(wanted)).bytes;
-    driver_->synchronize_stream(stream_.get());
-    attention_.forget();
-    space_ = {};
-    limits_ = {};
-    memory_ = DeviceMemory();  // the old first: both may not fit
-    memory_ = DeviceMemory(*driver_, bytes);
-    space_ = lay_out(memory_.data(), needs(wanted));
-    limits_ = wanted;
-    return bytes;
+    const StepLimits held = limits_, wanted = larger(held, limits);
+    if (wanted == held) return space_.bytes;
+    try {
+      place_workspace(wanted);
+    } catch (const std::bad_alloc&) {
+      place_workspace(held);  // it may have been promised to another session
+      throw;
+    }
+    return space_.bytes;
   }
   uint64_t measure(const StepLimits& limits) const override {
     return limits == StepLimits{} ? 0 : lay_out(nullptr, needs(limits)).bytes;
@@ -184,6 +181,17 @@ class CudaBackend final : public Backend {
 
   WorkspaceNeeds needs(const StepLimits& limits) const {
     return {limits, activations_, gemm_ ? gemm_tokens_ : 0, gemm_ ? gemm_->workspace_bytes() : 0};
+  }
+  void place_workspace(const StepLimits& limits) {
+    driver_->synchronize_stream(stream_.get());
+    attention_.forget();
+    space_ = {};
+    limits_ = {};
+    memory_ = DeviceMemory();  // the old first: both may not fit
+    if (limits == StepLimits{}) return;
+    memory_ = DeviceMemory(*driver_, lay_out(nullptr, needs(limits)).bytes);
+    space_ = lay_out(memory_.data(), needs(limits));
+    limits_ = limits;
   }
   Session session() {
     return {*driver_, stream_.get(), activations_, gemm_.get(), gemm_tokens_, space_};

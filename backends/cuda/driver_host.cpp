@@ -4,6 +4,8 @@
 #include <cstring>
 
 #include "backends/cuda/driver.h"
+#include "backends/cuda/host_faults.h"
+#include "lib/base/error.h"
 
 namespace mica::cuda {
 namespace {
@@ -16,7 +18,8 @@ class HostDriver final : public Driver {
   uint64_t free_bytes() override { return 0; }
 
   std::byte* allocate(uint64_t bytes) override {
-    if (bytes > UINT64_MAX / 2) return nullptr;
+    use();
+    if (bytes > host_faults().most_bytes || bytes > UINT64_MAX / 2) return nullptr;
     // aligned_alloc would want a multiple of the alignment, and ASan less of the end.
     void* data = nullptr;
     if (posix_memalign(&data, 256, bytes) != 0) return nullptr;
@@ -25,6 +28,7 @@ class HostDriver final : public Driver {
   }
   void release(std::byte* data) noexcept override { std::free(data); }
   std::byte* allocate_pinned(uint64_t bytes) override {
+    if (host_faults().refuses_pinning) return nullptr;
     void* data = nullptr;
     return posix_memalign(&data, 4096, bytes) == 0 ? static_cast<std::byte*>(data) : nullptr;
   }
@@ -37,22 +41,31 @@ class HostDriver final : public Driver {
   void record(EventHandle, StreamHandle) override {}
   void wait(StreamHandle, EventHandle) override {}
   void synchronize(EventHandle) override {}
-  void synchronize_stream(StreamHandle) override {}
+  void synchronize_stream(StreamHandle) override { use(); }
 
   void clear(std::byte* data, uint64_t bytes, StreamHandle) override {
     std::memset(data, 0, bytes);
   }
   void upload(const void* from, void* to, uint64_t bytes, StreamHandle) override {
+    use();
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
   void download(const void* from, void* to, uint64_t bytes, StreamHandle) override {
+    use();
     if (bytes > 0) std::memcpy(to, from, bytes);
   }
-  void use() override {}
+  void use() override {
+    if (host_faults().is_lost) throw Error(ErrorCode::kRuntime, "host build: the device is lost");
+  }
   void check_launch(const char*) override {}
 };
 
 }  // namespace
+
+HostFaults& host_faults() {
+  static HostFaults faults;
+  return faults;
+}
 
 int count_devices(std::string&) {
   return 1;

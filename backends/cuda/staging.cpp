@@ -3,22 +3,17 @@
 #include <algorithm>
 #include <cstring>
 
-#include "lib/base/error.h"
-
 namespace mica::cuda {
 
 StagingRing::StagingRing(Driver& driver, StreamHandle stream) : driver_(driver), stream_(stream) {
   for (auto& event : events_) event.emplace(driver);
-  ring_ = driver.allocate_pinned(kPartBytes * kParts);
-  if (ring_ == nullptr) {
-    throw Error(ErrorCode::kRuntime, "cuda: " + driver.device_name() +
-                                         ": the system refused to pin " +
-                                         std::to_string(kPartBytes * kParts) + " bytes");
-  }
+  pinned_ = driver.allocate_pinned(kPartBytes * kParts);
+  if (pinned_ == nullptr) plain_ = std::make_unique<std::byte[]>(kPartBytes * kParts);
+  ring_ = pinned_ ? pinned_ : plain_.get();
 }
 
 StagingRing::~StagingRing() {
-  if (ring_ != nullptr) driver_.release_pinned(ring_);
+  if (pinned_ != nullptr) driver_.release_pinned(pinned_);
 }
 
 void StagingRing::enter_next_part() {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 
 #include "backends/cuda/driver.h"
@@ -29,7 +30,9 @@ class StagingRing {
 
   Driver& driver_;
   StreamHandle stream_;
-  std::byte* ring_ = nullptr;
+  std::byte* pinned_ = nullptr;
+  std::unique_ptr<std::byte[]> plain_;
+  std::byte* ring_;
   std::array<std::optional<Event>, kParts> events_;
   int part_ = 0;
   uint64_t used_ = 0;
