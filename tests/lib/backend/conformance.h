@@ -35,6 +35,8 @@ struct TestedBackend {
   std::unique_ptr<Backend> backend;
   int64_t exact_tokens = INT64_MAX;
 };
+// No backend: none with so many threads, to spare the time where threads mean nothing. Two there
+// must be.
 using BackendFactory = std::function<TestedBackend(int threads, Activations activations)>;
 
 void check_memory(const BackendFactory& make);  // allocate, reserve, measure, require, name

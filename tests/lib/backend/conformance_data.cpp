@@ -206,7 +206,10 @@ std::string find_excess(const std::vector<float>& expected, const std::vector<fl
 Bench::Bench(const BackendFactory& make, Activations activations)
     : reference(make_reference_backend(activations)),
       float_reference(make_reference_backend(Activations::kF32)) {
-  for (const int threads : {1, 2, 3}) tested.push_back(make(threads, activations));
+  for (const int threads : {1, 2, 3}) {
+    TestedBackend made = make(threads, activations);
+    if (made.backend) tested.push_back(std::move(made));
+  }
   exact_tokens = activations == Activations::kInt8 ? tested[0].exact_tokens : INT64_MAX;
 }
 

@@ -1,0 +1,4 @@
+// float_kernels.h for nvcc.
+#include "backends/cuda/shim/cuda_shim.h"
+//
+#include "backends/cuda/units/float_kernels.h"

@@ -1,0 +1,4 @@
+// stream_kernels.h for nvcc.
+#include "backends/cuda/shim/cuda_shim.h"
+//
+#include "backends/cuda/units/stream_kernels.h"
