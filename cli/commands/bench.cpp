@@ -26,6 +26,7 @@ struct Options {
   int64_t generated = 128;
   int repetitions = 5;
   std::string kv = "f16";
+  MemoryOptions memory;
 };
 
 // "38.1", "512"; "-" for what is not known.
@@ -86,8 +87,9 @@ Lines table(const Json& result) {
                   machine["isa"].as_string(), machine["threads"].as_integer(),
                   machine["threads"].as_integer() == 1 ? "" : "s", machine["why"].as_string()),
       fmt::format("{}: {} weights, {} KV", model["name"].as_string(), model["weights"].as_string(),
-                  model["kv"].as_string()),
-      ""};
+                  model["kv"].as_string())};
+  for (const Json& place : model["places"].as_array()) lines.push_back(place.as_string());
+  lines.emplace_back();
   for (std::string& line : limit_lines(result)) lines.push_back(std::move(line));
   lines.emplace_back();
   lines.push_back(fmt::format("{:<8}{:>7}{:>8}{:>6}{:>5}{:>11}  {:<16}{:<14}{:>9}{:>10}", "test",
@@ -167,6 +169,9 @@ int run(const Options& options) {
   request.load = options.load.c_str();
   if (!options.synthetic.empty()) request.synthetic = options.synthetic.c_str();
   request.quant = options.quant.c_str();
+  request.gpu_memory = static_cast<uint64_t>(options.memory.gpu_memory);
+  request.gpu_layers = options.memory.gpu_layers;
+  request.host_memory = static_cast<uint64_t>(options.memory.host_memory);
   std::string json;
   {
     LiveTable live(options.output.quiet);
@@ -211,6 +216,7 @@ std::function<int()> declare(CLI::App& app) {
   app.add_option("--kv", options->kv,
                  "Type of the KV cache: f16, bf16, int8 (half the memory), f32");
   declare_kernels(app, options->engine);
+  declare_memory(app, options->memory);
   declare_load(app, options->load);
   declare_output(app, options->output);
   return [options] { return run(*options); };

@@ -20,6 +20,9 @@ std::vector<int64_t> numbers(const mica_numbers& given, const char* name) {
 BenchmarkOptions benchmark_options(const mica_engine_options& engine,
                                    const mica_bench_options& given) {
   BenchmarkOptions options{.engine = engine_options(engine),
+                           .plan = {.gpu_memory = given.gpu_memory,
+                                    .gpu_layers = given.gpu_layers,
+                                    .host_memory = given.host_memory},
                            .kv = parse_kv_type(given.kv),
                            .prompts = numbers(given.prompts, "prompts"),
                            .depths = numbers(given.depths, "depths"),
@@ -101,7 +104,8 @@ Json describe(const BenchmarkResult& result) {
                        {"model", Json::object({{"name", result.model},
                                                {"weights", result.weights},
                                                {"weight_bytes", Json(result.weight_bytes)},
-                                               {"kv", kv_type_name(result.kv)}})},
+                                               {"kv", kv_type_name(result.kv)},
+                                               {"places", Json::array(result.places)}})},
                        {"limits", describe(most)},
                        {"limits_by_threads", std::move(limits)},
                        {"results", std::move(cases)}});
@@ -143,7 +147,8 @@ void mica_bench_options_init(mica_bench_options* options) {
               .depths = {&kDefaultDepth, 1},
               .batches = {&kDefaultOne, 1},
               .generated = 128,
-              .repetitions = 5};
+              .repetitions = 5,
+              .gpu_layers = -1};
 }
 
 mica_status mica_bench(const mica_engine_options* engine, const char* path,

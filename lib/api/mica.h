@@ -273,6 +273,9 @@ typedef struct mica_bench_options {
   const char* load;      /* as in mica_model_options */
   const char* synthetic; /* in place of a file random weights of a known shape: "1b", "3b", "8b" */
   const char* quant;     /* their type; NULL: "q4g32" */
+  uint64_t gpu_memory;   /* as in mica_model_options; with layers on devices no shares are given */
+  int64_t gpu_layers;
+  uint64_t host_memory;
 } mica_bench_options;
 
 /* Prompts of 512 tokens, 128 generated, depth 0, batch 1, 5 repetitions. */

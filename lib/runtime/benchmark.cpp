@@ -69,6 +69,7 @@ class Benchmark {
 
   void describe_model();
   void make_rigs();
+  void describe_places(const BenchmarkRig& rig);
   void fill();
   void measure_limits(size_t rig);
   void measure_case(BenchmarkRig& rig, BenchmarkCase& c);
@@ -109,7 +110,12 @@ Benchmark::Benchmark(const MicaFile& file, const BenchmarkOptions& options,
   const bool decodes = options.generated > 0;
   rig_limits_ = {.positions = std::max<int64_t>(1, largest(options.depths) + tokens),
                  .sequences = decodes ? std::max<int64_t>(1, largest(options.batches)) : 1,
-                 .kv = options.kv};
+                 .kv = options.kv,
+                 .plan = options.plan};
+  rig_limits_.plan.context =
+      std::min(config_.context_length, rig_limits_.positions * rig_limits_.sequences);
+  rig_limits_.plan.kv = {options.kv};
+  rig_limits_.plan.chunk = std::min(rig_limits_.plan.context, BenchmarkRig::kStepTokens);
   describe_model();
 }
 
@@ -138,9 +144,20 @@ void Benchmark::make_rigs() {
     rigs_.emplace_back(file_, config_, weights_, options, rig_limits_, reserved);
     reserved += rigs_.back().reserved_bytes();
   }
+  describe_places(rigs_.back());
   samples_.resize(rigs_.size());
   tick("preparing", 0, 1);
   buffer_ = cpu::make_read_buffer(buffer);
+}
+
+void Benchmark::describe_places(const BenchmarkRig& rig) {
+  if (!rig.placement()) return;
+  for (const PlacedPart& part : rig.placement()->parts) {
+    if (part.layers == 0) continue;
+    result_.places.push_back(fmt::format(
+        "layers {} .. {} on {}", part.first_layer, part.first_layer + part.layers - 1,
+        part.device == kHostDevice ? "the host" : rig.engine().devices()[part.device].name));
+  }
 }
 
 // Keys and values that cases begin with, and a step of each kind.
@@ -150,14 +167,15 @@ void Benchmark::fill() {
   int64_t done = 0;
   for (BenchmarkRig& rig : rigs_) {
     for (int64_t sequence = 0; sequence < rig_limits_.sequences; ++sequence) {
-      for (int64_t begin = 0; begin < depth; begin += BenchmarkRig::kStepTokens) {
-        const int64_t count = std::min(BenchmarkRig::kStepTokens, depth - begin);
+      for (int64_t begin = 0; begin < depth;) {
+        const int64_t count = rig.step_tokens(depth - begin);
         rig.prefill(sequence, begin, count, false);
+        begin += count;
         tick("filling the context", done += count, total);
       }
     }
     tick("warming up", 0, 1);
-    if (const int64_t prompt = std::min(largest(options_.prompts), BenchmarkRig::kStepTokens)) {
+    if (const int64_t prompt = rig.step_tokens(largest(options_.prompts))) {
       rig.prefill(0, 0, prompt, true);
     }
     if (options_.generated > 0) rig.decode(rig_limits_.sequences, depth);
@@ -208,7 +226,7 @@ void Benchmark::measure_case(BenchmarkRig& rig, BenchmarkCase& c) {
   const double seconds = is_prefill ? prefill(rig, c.depth, c.tokens) : decode(rig, c);
   const double rate = static_cast<double>(c.tokens * c.batch) / seconds;
   c.tokens_per_second.push_back(rate);
-  const double limit = measure_limit(rig, c);
+  const double limit = rig.placement() ? 0 : measure_limit(rig, c);
   if (limit == 0) return;
   c.limit_rates.push_back(limit);
   c.limit_shares.push_back(rate * (is_prefill ? c.operations_per_token : c.bytes_per_token) /
@@ -229,9 +247,10 @@ double Benchmark::measure_limit(const BenchmarkRig& rig, const BenchmarkCase& c)
 
 double Benchmark::prefill(BenchmarkRig& rig, int64_t depth, int64_t tokens) {
   double seconds = 0;
-  for (int64_t done = 0; done < tokens; done += BenchmarkRig::kStepTokens) {
-    const int64_t count = std::min(BenchmarkRig::kStepTokens, tokens - done);
+  for (int64_t done = 0; done < tokens;) {
+    const int64_t count = rig.step_tokens(tokens - done);
     seconds += rig.prefill(0, depth + done, count, done + count == tokens);
+    done += count;
     tick_sometimes();
   }
   return seconds;

@@ -14,12 +14,14 @@
 #include "lib/backend/kv_layout.h"
 #include "lib/base/host.h"
 #include "lib/runtime/engine.h"
+#include "lib/runtime/plan.h"
 
 namespace mica {
 
 struct BenchmarkOptions {
   EngineOptions engine;      // but for its threads
   std::vector<int> threads;  // each at most usable_threads; empty: choose_threads
+  PlanRequest plan;          // but for context and kv: where layers go, on engines with devices
   KvType kv = KvType::kF16;
   std::vector<int64_t> prompts = {512};  // tokens of a prefill; 0: none
   std::vector<int64_t> depths = {0};     // tokens held before a case begins
@@ -39,7 +41,7 @@ struct MachineLimits {
 };
 
 enum class BenchmarkTest { kPrefill, kDecode };
-// What bounds a case: the int8 peak, the float peak, or reading memory.
+// What bounds a case on the host: the int8 peak, the float peak, or reading memory.
 enum class BenchmarkLimit { kInt8, kFma, kRead };
 
 struct BenchmarkCase {
@@ -53,7 +55,8 @@ struct BenchmarkCase {
   double bytes_per_token;
   double operations_per_token;  // two a weight of the linears run, and of the head in decodes
   BenchmarkLimit limit;
-  // Of the repetitions done so far.
+  // Of the repetitions done so far. With layers on devices there are rates alone: the host's limits
+  // are not those of the case.
   std::vector<double> tokens_per_second;
   std::vector<double> limit_rates;  // measured beside, bytes or operations a second
   std::vector<double> limit_shares;
@@ -66,6 +69,7 @@ struct BenchmarkResult {
   std::string weights;        // type of most of them: "q4g32"
   uint64_t weight_bytes = 0;  // that a token reads
   KvType kv = KvType::kF16;
+  std::vector<std::string> places;    // "layers 0 .. 9 on the host"; none: all is there
   std::vector<MachineLimits> limits;  // one for each number of threads
   std::vector<BenchmarkCase> cases;
 };

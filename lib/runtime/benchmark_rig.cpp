@@ -5,24 +5,16 @@
 #include <vector>
 
 #include "lib/base/stopwatch.h"
-#include "lib/runtime/memory_check.h"
+#include "lib/runtime/plan_machine.h"
 
 namespace mica {
 namespace {
-
-KvLayout layout_of(const ModelConfig& config, KvType type) {
-  return {.type = type, .kv_heads = config.kv_heads, .head_size = config.head_size};
-}
 
 DecoderLimits decoder_limits(const RigLimits& limits) {
   return {
       .tokens = std::max(limits.sequences, std::min(limits.positions, BenchmarkRig::kStepTokens)),
       .logit_rows = limits.sequences,
       .context = limits.positions};
-}
-
-int64_t blocks_of(const RigLimits& limits) {
-  return limits.sequences * KvPool::blocks_for(limits.positions);
 }
 
 // Spread over the vocabulary, without a pattern that caches could like.
@@ -40,17 +32,23 @@ BenchmarkRig::BenchmarkRig(const MicaFile& file, const ModelConfig& config,
     : file_(file),
       vocabulary_(config.vocabulary_size),
       engine_(options),
-      pool_bytes_(KvPool::bytes_of(config.layers, layout_of(config, limits.kv), blocks_of(limits))),
-      decoder_(make_decoder(
-          engine_.backend(), config, weights,
+      placement_(plan_placement(engine_, file.path(), config, weights, limits.plan)),
+      placed_(placement_ ? PlacedWeights(engine_, file, weights, *placement_)
+                         : PlacedWeights(engine_, weights)),
+      room_(make_room(
           {.name = "benchmark",
-           .use = fmt::format("{} sequences of {} tokens", limits.sequences, limits.positions),
-           .bytes_beside = pool_bytes_ + bytes_beside,
-           .limits = decoder_limits(limits)})),
-      pool_(engine_.backend(), config.layers, layout_of(config, limits.kv), blocks_of(limits)) {
+           .config = config,
+           .parts = placed_.parts(),
+           .streaming = placed_.streaming()},
+          {.use = fmt::format("{} sequences of {} tokens", limits.sequences, limits.positions),
+           .kv = limits.kv,
+           .blocks = limits.sequences * KvPool::blocks_for(limits.positions),
+           .limits = decoder_limits(limits),
+           .streams = true,
+           .bytes_beside = bytes_beside})) {
   for (const TensorRecord& tensor : file.tensors()) engine_.backend().require(tensor.dtype);
   for (int64_t i = 0; i < limits.sequences; ++i) {
-    sequences_.emplace_back(pool_).resize(limits.positions);
+    sequences_.emplace_back(*room_.pool).resize(limits.positions);
   }
 }
 
@@ -85,8 +83,8 @@ double BenchmarkRig::step(std::span<const int32_t> ids, std::span<const BatchSeg
   const Stopwatch stopwatch;
   RowRange rows;
   if (!logit_rows.empty()) rows = {logit_rows.front(), std::ssize(logit_rows)};
-  decoder_->forward(ids, segments, pool_, rows);
-  if (!logit_rows.empty()) decoder_->logits(logit_rows);
+  room_.pipeline->forward(ids, segments, *room_.pool, rows);
+  if (!logit_rows.empty()) room_.pipeline->logits(logit_rows);
   const double seconds = stopwatch.seconds();
   file_.check();
   return seconds;

@@ -51,10 +51,7 @@ void Engine::open_devices() const {
   const bool any = device_ == kAuto;
   for (const std::string& kind : any ? device_kinds() : std::vector<std::string>{device_}) {
     const FoundDevices found = find_devices(kind);
-    if (found.devices.empty()) {
-      if (!any) throw Error(ErrorCode::kUnsupported, found.why_none);
-      log(LogLevel::kDebug, found.why_none);
-    }
+    if (found.devices.empty() && !any) throw Error(ErrorCode::kUnsupported, found.why_none);
     for (const ModuleDevice& device : found.devices) {
       devices_.push_back({.name = kind + ":" + std::to_string(device.index()),
                           .facts = device.facts(),

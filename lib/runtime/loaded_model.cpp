@@ -80,29 +80,10 @@ LoadedModel::LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file)
   for (const TensorRecord& tensor : file_.tensors()) engine_->backend().require(tensor.dtype);
 }
 
-std::optional<Placement> LoadedModel::choose_placement(const LoadOptions& options) const {
-  if (options.placement) return options.placement;
-  const PlanRequest& request = options.plan;
-  if (engine_->devices().empty()) {
-    if (request.gpu_layers <= 0 && request.gpu_memory == 0) return std::nullopt;
-    throw Error(ErrorCode::kUnsupported,
-                fmt::format("{}: gpu memory and layers: expected a device on this machine, found "
-                            "none",
-                            file_.path()));
-  }
-  const std::vector<PlanDevice> devices = plan_devices(*engine_);
-  const PlanHost host = plan_host(*engine_, measure_host_rates(*engine_));
-  const Plan plan = make_plan(plan_model_of(config_, weights_), devices, host, request);
-  if (!plan.fits) {
-    throw Error(ErrorCode::kDoesNotFit,
-                fmt::format("{}: {}", file_.path(), deficit_sentence(plan)));
-  }
-  for (const std::string& conceded : plan.concessions) engine_->log(LogLevel::kInfo, conceded);
-  return plan.placement;
-}
-
 void LoadedModel::place(const LoadOptions& options) {
-  placement_ = choose_placement(options);
+  placement_ = options.placement
+                   ? options.placement
+                   : plan_placement(*engine_, file_.path(), config_, weights_, options.plan);
   if (!placement_) {
     placed_.emplace(*engine_, weights_);
     return;

@@ -71,7 +71,6 @@ class LoadedModel {
 
  private:
   LoadedModel(std::shared_ptr<const Engine> engine, MicaFile file);
-  std::optional<Placement> choose_placement(const LoadOptions& options) const;
   void place(const LoadOptions& options);
 
   std::shared_ptr<const Engine> engine_;

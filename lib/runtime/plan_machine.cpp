@@ -1,8 +1,10 @@
 #include "lib/runtime/plan_machine.h"
 
 #include <algorithm>
+#include <fmt/format.h>
 
 #include "backends/cpu/machine_limits.h"
+#include "lib/base/error.h"
 #include "lib/base/host.h"
 
 namespace mica {
@@ -52,6 +54,25 @@ PlanRates measure_host_rates(const Engine& engine) {
   }
   if (rates.read <= 0) rates.read = fallback.read;
   return rates;
+}
+
+std::optional<Placement> plan_placement(const Engine& engine, std::string_view name,
+                                        const ModelConfig& config, const ModelWeights& weights,
+                                        const PlanRequest& request) {
+  if (engine.devices().empty()) {
+    if (request.gpu_layers <= 0 && request.gpu_memory == 0) return std::nullopt;
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("{}: gpu memory and layers: expected a device on this machine, found "
+                            "none",
+                            name));
+  }
+  const PlanHost host = plan_host(engine, measure_host_rates(engine));
+  const Plan plan = make_plan(plan_model_of(config, weights), plan_devices(engine), host, request);
+  if (!plan.fits) {
+    throw Error(ErrorCode::kDoesNotFit, fmt::format("{}: {}", name, deficit_sentence(plan)));
+  }
+  for (const std::string& conceded : plan.concessions) engine.log(LogLevel::kInfo, conceded);
+  return plan.placement;
 }
 
 // A bf16 copy of the largest matrix and of what goes in and out, and the libraries' own.

@@ -10,12 +10,12 @@ namespace mica {
 namespace {
 
 // What steps of part `index` take besides its weights and the backend's scratch memory.
-uint64_t plain_bytes(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
+uint64_t plain_bytes(const RoomModel& model, const RoomRequest& request, const KvLayout& layout,
                      const PipelineLimits& limits, size_t index) {
-  const std::span<const PipelinePart> parts = model.parts();
+  const std::span<const PipelinePart> parts = model.parts;
   const PipelinePart& part = parts[index];
   uint64_t bytes = KvPool::bytes_of(part.layers.count, layout, request.blocks) +
-                   Decoder::scratch_bytes(model.config(), part.weights->traits,
+                   Decoder::scratch_bytes(model.config, part.weights->traits,
                                           Pipeline::decoder_limits(limits, index, parts.size()));
   if (index == 1 && limits.streaming.possible()) {
     bytes += LayerStream::slot_bytes(LayerStream::largest_layer(*parts[0].weights, parts[0].layers),
@@ -25,11 +25,11 @@ uint64_t plain_bytes(const LoadedModel& model, const RoomRequest& request, const
 }
 
 // Of the scratch memory what the backend does not hold already, for others.
-uint64_t workspace_bytes(const LoadedModel& model, const PipelineLimits& limits, size_t index) {
-  const PipelinePart& part = model.parts()[index];
+uint64_t workspace_bytes(const RoomModel& model, const PipelineLimits& limits, size_t index) {
+  const PipelinePart& part = model.parts[index];
   const uint64_t needed = part.backend->measure(
-      Decoder::step_limits(model.config(), part.weights->traits,
-                           Pipeline::decoder_limits(limits, index, model.parts().size())));
+      Decoder::step_limits(model.config, part.weights->traits,
+                           Pipeline::decoder_limits(limits, index, model.parts.size())));
   const uint64_t held = part.backend->reserve({});
   return needed > held ? needed - held : 0;
 }
@@ -45,13 +45,15 @@ void require_device_memory(const std::string& what, const Backend& device, uint6
 
 // The host's parts together, each device's alone. Keys and values, the most by far, come first:
 // they are known without asking a backend.
-void require_memory(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
-                    const PipelineLimits& limits) {
-  const std::string what = model.file().path() + ": " + request.use;
+// Returns what the host's take.
+uint64_t require_memory(const RoomModel& model, const RoomRequest& request, const KvLayout& layout,
+                        const PipelineLimits& limits) {
+  const std::string what = model.name + ": " + request.use;
+  uint64_t host_bytes = 0;
   for (const bool with_workspace : {false, true}) {
-    uint64_t host_bytes = 0;
-    for (size_t i = 0; i < model.parts().size(); ++i) {
-      const Backend& backend = *model.parts()[i].backend;
+    host_bytes = 0;
+    for (size_t i = 0; i < model.parts.size(); ++i) {
+      const Backend& backend = *model.parts[i].backend;
       uint64_t bytes = plain_bytes(model, request, layout, limits, i);
       if (with_workspace) bytes += workspace_bytes(model, limits, i);
       if (backend.is_host()) {
@@ -60,17 +62,18 @@ void require_memory(const LoadedModel& model, const RoomRequest& request, const 
         require_device_memory(what, backend, bytes);
       }
     }
-    require_host_memory(what, host_bytes);
+    require_host_memory(what, host_bytes + request.bytes_beside);
   }
+  return host_bytes;
 }
 
-Room allocate(const LoadedModel& model, const RoomRequest& request, const KvLayout& layout,
+Room allocate(const RoomModel& model, const RoomRequest& request, const KvLayout& layout,
               const PipelineLimits& limits) {
-  const std::span<const PipelinePart> parts = model.parts();
+  const std::span<const PipelinePart> parts = model.parts;
   try {
     Room room;
     room.pipeline =
-        std::make_unique<Pipeline>(std::vector(parts.begin(), parts.end()), model.config(), limits);
+        std::make_unique<Pipeline>(std::vector(parts.begin(), parts.end()), model.config, limits);
     room.pool = std::make_unique<KvPool>(Pipeline::kv_parts(parts, limits.streaming), layout,
                                          request.blocks);
     room.pipeline->prepare_streaming(*room.pool, request.blocks);
@@ -81,20 +84,29 @@ Room allocate(const LoadedModel& model, const RoomRequest& request, const KvLayo
     throw Error(ErrorCode::kDoesNotFit,
                 fmt::format("{}: {}: expected memory for keys, values and intermediate results on "
                             "{}, found that it gives no more",
-                            model.file().path(), request.use, parts.back().backend->name()));
+                            model.name, request.use, parts.back().backend->name()));
   }
 }
 
 }  // namespace
 
-Room make_room(const LoadedModel& model, const RoomRequest& request) {
-  const ModelConfig& config = model.config();
+Room make_room(const RoomModel& model, const RoomRequest& request) {
   const KvLayout layout{
-      .type = request.kv, .kv_heads = config.kv_heads, .head_size = config.head_size};
+      .type = request.kv, .kv_heads = model.config.kv_heads, .head_size = model.config.head_size};
   PipelineLimits limits{.step = request.limits};
-  if (request.streams) limits.streaming = model.streaming();
-  require_memory(model, request, layout, limits);
-  return allocate(model, request, layout, limits);
+  if (request.streams) limits.streaming = model.streaming;
+  const uint64_t host_bytes = require_memory(model, request, layout, limits);
+  Room room = allocate(model, request, layout, limits);
+  room.host_bytes = host_bytes;
+  return room;
+}
+
+Room make_room(const LoadedModel& model, const RoomRequest& request) {
+  return make_room({.name = model.file().path(),
+                    .config = model.config(),
+                    .parts = model.parts(),
+                    .streaming = model.streaming()},
+                   request);
 }
 
 }  // namespace mica
