@@ -11,13 +11,21 @@
 namespace mica {
 namespace {
 
-// Tells conversions apart: what is quantized to what, with which text and how.
+// "cpu (avx512vnni": what is computed with, without the number of threads.
+std::string kernels_of(const Engine& engine) {
+  const std::string name = engine.backend().name();
+  return name.substr(0, name.find(','));
+}
+
+// Tells conversions apart: what is quantized to what, with which text and how. Layers of other
+// kernels, which round otherwise, are not gone on from: a resumed conversion gives the bytes of one
+// that was never interrupted.
 Hash128 key_of(const CalibrationJob& job) {
   const CalibrationOptions& options = job.options;
-  std::string key =
-      fmt::format("mica {} {} {} {} {} {} {}\n", MICA_VERSION, job.source_hash.hex(),
-                  hash128(as_bytes(options.text)).hex(), options.tokens,
-                  static_cast<int>(options.effort), options.awq, options.random_tokens);
+  std::string key = fmt::format("mica {} {} {} {} {} {} {} {}\n", MICA_VERSION,
+                                job.source_hash.hex(), hash128(as_bytes(options.text)).hex(),
+                                options.tokens, static_cast<int>(options.effort), options.awq,
+                                options.random_tokens, kernels_of(job.engine));
   for (const PlannedTensor& tensor : job.plan.tensors) {
     key += fmt::format("{} {} {}\n", tensor_name(tensor.spec.role, tensor.spec.layer),
                        dtype_name(tensor.spec.dtype), tensor.carried || tensor.copied);
