@@ -67,6 +67,37 @@ std::vector<float> HessianSum::mean(const Regularization& how, const char* what)
   return h;
 }
 
+CrossSum::CrossSum(int64_t rows, int64_t cols)
+    : rows_(rows), cols_(cols), sums_(static_cast<size_t>(rows * cols)) {}
+
+int64_t CrossSum::tiles() const {
+  return ((rows_ + kTile - 1) / kTile) * ((cols_ + kTile - 1) / kTile);
+}
+
+void CrossSum::add_tile(int64_t tile, const MatrixRows& a, const MatrixRows& b, int64_t samples,
+                        const MatrixMath& math) {
+  if (tile == 0) samples_ += samples;
+  const int64_t across = (cols_ + kTile - 1) / kTile;
+  const int64_t row = tile / across * kTile, col = tile % across * kTile;
+  const int64_t rows = std::min(kTile, rows_ - row), cols = std::min(kTile, cols_ - col);
+  std::vector<float> block(static_cast<size_t>(rows * cols));
+  math.multiply({a.data + row * a.stride, rows, a.stride},
+                {b.data + col * b.stride, cols, b.stride}, samples, block.data(), cols);
+  for (int64_t i = 0; i < rows; ++i) {
+    float* sums = &sums_[(row + i) * cols_ + col];
+    for (int64_t j = 0; j < cols; ++j) sums[j] += block[i * cols + j];
+  }
+}
+
+std::vector<float> CrossSum::mean(double shrinkage) && {
+  const double scale = samples_ > 0 ? 1 / static_cast<double>(samples_) : 0;
+  const auto off = static_cast<float>(scale * (1 - shrinkage)), on = static_cast<float>(scale);
+  for (int64_t i = 0; i < rows_; ++i) {
+    for (int64_t j = 0; j < cols_; ++j) sums_[i * cols_ + j] *= i == j ? on : off;
+  }
+  return std::move(sums_);
+}
+
 Feedback make_feedback(View<float> hessian, double damping, const MatrixMath& math) {
   constexpr int kAttempts = 12;  // the last one adds more than the mean diagonal
   const int64_t size = hessian.rows();

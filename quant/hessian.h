@@ -40,6 +40,24 @@ class HessianSum {
   std::vector<double> sums_;  // [size, size], tiles on and below the diagonal
 };
 
+// The mean of a b^T for two kinds of values of the same samples, summed in f32. Tiles as above.
+class CrossSum {
+ public:
+  CrossSum(int64_t rows, int64_t cols);
+
+  int64_t tiles() const;
+  // a: [rows, samples], b: [cols, samples]. `samples` of them are counted with tile 0.
+  void add_tile(int64_t tile, const MatrixRows& a, const MatrixRows& b, int64_t samples,
+                const MatrixMath& math);
+  // [rows, cols], row by row; all that is off the diagonal times 1 - shrinkage.
+  std::vector<float> mean(double shrinkage) &&;
+
+ private:
+  int64_t rows_, cols_;
+  int64_t samples_ = 0;
+  std::vector<float> sums_;
+};
+
 // How the error of one column is made good by those after it (GPTQ, arXiv:2210.17323, in the form
 // of arXiv:2307.13304): with the columns in `order`, H = (I + F^T) D (I + F), F strictly lower.
 struct Feedback {

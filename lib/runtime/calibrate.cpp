@@ -92,6 +92,7 @@ Calibration::Calibration(CalibrationJob job, std::function<void(double)> report)
       report_(std::move(report)),
       store_(job_.output + ".calibration", key_of(job_), job_.options.resume),
       pass_(job_.importer, job_.config, job_.engine, job_.text.windows) {
+  if (aims(job_.options.effort)) unquantized_.emplace(pass_);
   if (job_.text.held_out.tokens.empty()) return;
   held_out_.emplace(job_.importer, job_.config, job_.engine, job_.text.held_out);
   held_out_source_.emplace(*held_out_);
@@ -120,19 +121,24 @@ void Calibration::next_layer() {
   const LayerTask task = task_of(layer_);
   const auto between = [this] { report_step(); };
   steps_ = 0;
-  expected_steps_ = (task.awq ? 8 : 5) * pass_.steps() + 2 * (held_out_ ? held_out_->steps() : 0) +
-                    std::ssize(task.dtypes);
-  if (held_out_source_) held_out_source_->run(layer_, source.weights(), {}, true, between);
+  expected_steps_ = ((task.awq ? 8 : 5) + (unquantized_ ? 1 : 0)) * pass_.steps() +
+                    2 * (held_out_ ? held_out_->steps() : 0) + std::ssize(task.dtypes);
+  if (held_out_source_) held_out_source_->advance(layer_, source.weights(), between);
   tensors_ = store_.read_next();
   if (!tensors_.empty() && fits(tensors_, task, source)) {
     take_over(tensors_, task, source);
   } else {
-    tensors_ = calibrate_layer(source, task, pass_, job_.engine, between);
+    tensors_ = calibrate_layer(source, task, {pass_, unquantized_ ? &*unquantized_ : nullptr},
+                               {job_.importer, job_.config, job_.engine}, between);
     store_.append(tensors_);
   }
-  if (held_out_) held_out_->run(layer_, source.weights(), {}, true, between);
+  if (held_out_) held_out_->advance(layer_, source.weights(), between);
   const bool is_last = layer_ + 1 == job_.config.layers;
-  if (!is_last) pass_.run(layer_, source.weights(), {}, true, between);
+  if (is_last) return;
+  pass_.advance(layer_, source.weights(), between);
+  if (!unquantized_) return;
+  const SourceLayer unquantized(job_.importer, job_.config, layer_);
+  unquantized_->advance(layer_, unquantized.weights(), between);
 }
 
 void Calibration::report_step() {

@@ -57,6 +57,7 @@ class Calibration {
   const std::function<void(double)> report_;
   CalibrationStore store_;
   CalibrationPass pass_;
+  std::optional<CalibrationPass> unquantized_;  // the source's stream, where targets need it
   std::optional<CalibrationPass> held_out_, held_out_source_;  // as written, as in the source
   int layer_ = -1;
   int64_t steps_ = 0, expected_steps_ = 0;  // of layer_: done, and about how many there are

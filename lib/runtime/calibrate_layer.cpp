@@ -1,58 +1,28 @@
 #include "lib/runtime/calibrate_layer.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <optional>
 #include <span>
 
 #include "lib/runtime/blas_math.h"
+#include "lib/runtime/input_moments.h"
 #include "lib/runtime/layer_inputs.h"
 #include "quant/awq.h"
 #include "quant/check_weights.h"
 #include "quant/descent.h"
 #include "quant/gptq.h"
+#include "quant/target.h"
 
 namespace mica {
 namespace {
 
 constexpr Regularization kRegularization;
 constexpr int kSweeps = 2;
-
-// [T, K] as [K, T], rows times the roots of their shares.
-void transpose(View<const float> x, std::span<const float> shares, ThreadPool& pool,
-               std::vector<float>& out) {
-  constexpr int64_t kChannels = 16;
-  out.resize(static_cast<size_t>(x.size()));
-  pool.share(x.row_size(), kChannels, [&](int, Range channels) {
-    for (int64_t t = 0; t < x.rows(); ++t) {
-      const float* row = x.row(t);
-      const float factor = shares.empty() ? 1 : std::sqrt(shares[t]);
-      for (int64_t k = channels.begin; k < channels.end; ++k)
-        out[k * x.rows() + t] = factor * row[k];
-    }
-  });
-}
-
-// The Hessian [K, K] of one of a layer's four inputs, with the weights as they are by now.
-std::vector<float> observe(size_t input, const SourceLayer& source, int layer,
-                           CalibrationPass& pass, const Engine& engine, const MatrixMath& math,
-                           const std::function<void()>& between) {
-  const auto watched = std::array{&LayerWeights::q, &LayerWeights::attn_out, &LayerWeights::up,
-                                  &LayerWeights::down}[input];
-  HessianSum sum((source.weights().*watched).cols);
-  std::vector<float> transposed;
-  const auto add = [&](View<const float> x, std::span<const float> shares) {
-    transpose(x, shares, engine.pool(), transposed);
-    engine.pool().share(sum.tiles(), 1, [&](int, Range tiles) {
-      for (int64_t tile = tiles.begin; tile < tiles.end; ++tile) {
-        sum.add_tile(tile, {transposed.data(), x.row_size(), x.rows()}, x.rows(), math);
-      }
-    });
-  };
-  pass.run(layer, source.weights(), {watched, add}, false, between);
-  return sum.mean(kRegularization, source.name(kLayerInputs[input].front()).c_str());
-}
+// Of the way to the outputs of the unquantized model. What a text shows of it is mostly noise in
+// the directions that hardly occur, which damping takes away (quant/README.md).
+constexpr double kTargetShare = 0.5;
+constexpr double kTargetDamping = 0.1;  // of the mean diagonal
 
 struct Errors {
   double weight = 0, nearest = 0, end = 0;   // under the Hessian
@@ -143,6 +113,47 @@ void scale_input(size_t input, const Fold& fold, const LayerTask& task,
   fold_in(scaling.factors, kLayerInputs[input], fold, source);
 }
 
+// The Hessian's factors with more on the diagonal, which it has only meanwhile.
+Feedback make_solver(View<float> hessian, const MatrixMath& math) {
+  const int64_t size = hessian.rows();
+  std::vector<float> diagonal(static_cast<size_t>(size));
+  double trace = 0;
+  for (int64_t i = 0; i < size; ++i) trace += diagonal[i] = hessian.row(i)[i];
+  const double added = kTargetDamping * trace / static_cast<double>(size);
+  for (int64_t i = 0; i < size; ++i) hessian.row(i)[i] += static_cast<float>(added);
+  Feedback solver = make_feedback(hessian, kTargetDamping, math);
+  for (int64_t i = 0; i < size; ++i) hessian.row(i)[i] = diagonal[i];
+  return solver;
+}
+
+using Targets = std::map<Role, std::vector<float>>;
+
+// What the matrices of an input are quantized towards; none without drift, of which is taken leave.
+Targets find_targets(size_t input, const LayerTask& task, SourceLayer& source,
+                     InputMoments& moments, const Engine& engine, const MatrixMath& math) {
+  Targets targets;
+  const std::vector<float> drift = std::move(moments.drift);
+  if (drift.empty()) return targets;
+  const int64_t size = source.matrix(kLayerInputs[input].front()).row_size();
+  const Feedback solver = make_solver({moments.hessian.data(), size, size}, math);
+  const auto lock = engine.lock();
+  for (const Role role : kLayerInputs[input]) {
+    if (!task.dtypes.contains(role)) continue;
+    const View<float> weights = source.matrix(role);
+    std::vector<float>& values = targets[role];
+    values.assign(weights.data(), weights.data() + weights.size());
+    const View<float> rows(values.data(), weights.rows(), size);
+    engine.pool().share((rows.rows() + kGptqRows - 1) / kGptqRows, 1, [&](int, Range pieces) {
+      for (int64_t piece = pieces.begin; piece < pieces.end; ++piece) {
+        const int64_t first = piece * kGptqRows;
+        aim(rows.slice(first, std::min(kGptqRows, rows.rows() - first)),
+            {.drift = {drift.data(), size, size}, .share = kTargetShare}, solver, math);
+      }
+    });
+  }
+  return targets;
+}
+
 InputFacts prepare(std::vector<float> hessian, int64_t size, CalibrationEffort effort,
                    const MatrixMath& math) {
   InputFacts facts{.hessian = std::move(hessian)};
@@ -164,12 +175,13 @@ double weight_error(View<const float> w, View<const float> hessian, const Matrix
   return sum;
 }
 
-Errors quantize_rows(const RowsInWork& work, const InputFacts& facts, CalibrationEffort effort,
-                     const MatrixMath& math) {
+// source: the rows as they were, to compare with; work: their targets.
+Errors quantize_rows(const RowsInWork& source, const RowsInWork& work, const InputFacts& facts,
+                     CalibrationEffort effort, const MatrixMath& math) {
   const View<const float> h = facts.matrix();
-  Errors errors{.weight = weight_error(work.weights, h, math)};
-  code_plain(work);
-  errors.nearest = hessian_error(work, h, math);
+  Errors errors{.weight = weight_error(source.weights, h, math)};
+  code_plain(source);
+  errors.nearest = hessian_error(source, h, math);
   code_nearest(work, facts.feedback ? facts.feedback->importance.data() : facts.diagonal.data());
   if (facts.feedback) gptq(work, *facts.feedback, math);
   errors.end = effort == CalibrationEffort::kFull ? descend(work, h, kSweeps, math).after
@@ -192,11 +204,20 @@ void take_over(const CodedRows& coded, View<float> weights, Range rows, Errors& 
   }
 }
 
-CalibratedTensor quantize(Role role, View<float> weights, const DType& dtype,
-                          const InputFacts& facts, CalibrationEffort effort, const Engine& engine) {
+// A matrix, and what it is quantized towards.
+struct MatrixWork {
+  Role role;
+  View<float> weights;
+  View<const float> targets;
+  DType dtype;
+};
+
+CalibratedTensor quantize(const MatrixWork& matrix, const InputFacts& facts,
+                          CalibrationEffort effort, const Engine& engine) {
   const MatrixMath math = blas_math();
-  CodedRows coded =
-      make_coded_rows(*find_weight_type(dtype), dtype.group, weights.rows(), weights.row_size());
+  const View<float> weights = matrix.weights;
+  CodedRows coded = make_coded_rows(*find_weight_type(matrix.dtype), matrix.dtype.group,
+                                    weights.rows(), weights.row_size());
   const int64_t pieces = (weights.rows() + kGptqRows - 1) / kGptqRows;
   std::vector<Errors> errors(static_cast<size_t>(pieces));
   {
@@ -204,11 +225,13 @@ CalibratedTensor quantize(Role role, View<float> weights, const DType& dtype,
     engine.pool().share(pieces, 1, [&](int, Range part) {
       for (int64_t piece = part.begin; piece < part.end; ++piece) {
         const Range rows{piece * kGptqRows, std::min(weights.rows(), (piece + 1) * kGptqRows)};
-        const RowsInWork work{
-            .weights = {weights.row(rows.begin), rows.end - rows.begin, weights.row_size()},
-            .coded = &coded,
-            .first = rows.begin};
-        errors[piece] = quantize_rows(work, facts, effort, math);
+        const auto piece_of = [&](View<const float> of) {
+          return RowsInWork{.weights = of.slice(rows.begin, rows.end - rows.begin),
+                            .coded = &coded,
+                            .first = rows.begin};
+        };
+        errors[piece] =
+            quantize_rows(piece_of(weights), piece_of(matrix.targets), facts, effort, math);
         take_over(coded, weights, rows, errors[piece]);
       }
     });
@@ -218,7 +241,7 @@ CalibratedTensor quantize(Role role, View<float> weights, const DType& dtype,
   const auto ratio = [](double error, double whole) {
     return whole > 0 ? std::sqrt(std::max(0.0, error) / whole) : 0;
   };
-  return {.role = role,
+  return {.role = matrix.role,
           .bytes = pack_rows(coded),
           .nearest_error = ratio(sum.nearest, sum.weight),
           .output_error = ratio(sum.end, sum.weight),
@@ -245,34 +268,54 @@ void append_folded(SourceLayer& source, std::vector<CalibratedTensor>& tensors) 
 
 }  // namespace
 
+bool aims(CalibrationEffort effort) {
+  return effort != CalibrationEffort::kSearch;
+}
+
 std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTask& task,
-                                              CalibrationPass& pass, const Engine& engine,
+                                              const LayerStreams& streams, const LayerModel& model,
                                               const std::function<void()>& between) {
   const MatrixMath math = blas_math();
+  const Engine& engine = model.engine;
+  LayerInWork work{.layer = task.layer, .source = source, .stream = streams.here};
   check_matrices(task, source);
   if (task.awq) {
     // The last input first: its factors go to rows of matrices that have another input.
     for (size_t i = std::size(kLayerInputs); i-- > 0;) {
       const std::optional<Fold> fold = fold_of(i, source);
       if (!fold || !can_fold(*fold, kLayerInputs[i], task, source)) continue;
-      scale_input(i, *fold, task, observe(i, source, task.layer, pass, engine, math, between),
-                  source, math);
+      scale_input(i, *fold, task, observe_input(work, i, engine, math, between).hessian, source,
+                  math);
     }
     check_matrices(task, source);
   }
+  std::optional<SourceLayer> unquantized;
+  if (streams.unquantized) {
+    unquantized.emplace(model.importer, model.config, task.layer);
+    unquantized->copy_from(source);  // with the factors
+    work.unquantized = &*unquantized;
+    work.unquantized_stream = streams.unquantized;
+  }
   std::vector<CalibratedTensor> tensors;
   for (size_t i = 0; i < std::size(kLayerInputs); ++i) {
-    std::optional<InputFacts> facts;
+    const auto is_quantized = [&](Role role) { return task.dtypes.contains(role); };
+    if (std::none_of(kLayerInputs[i].begin(), kLayerInputs[i].end(), is_quantized)) continue;
+    InputMoments moments = observe_input(work, i, engine, math, between);
+    const Targets targets = find_targets(i, task, source, moments, engine, math);
+    const int64_t size = source.matrix(kLayerInputs[i].front()).row_size();
+    const InputFacts facts = prepare(std::move(moments.hessian), size, task.effort, math);
     for (const Role role : kLayerInputs[i]) {
-      const auto dtype = task.dtypes.find(role);
-      if (dtype == task.dtypes.end()) continue;
-      const View<float> weights = source.matrix(role);
-      if (!facts) {
-        facts = prepare(observe(i, source, task.layer, pass, engine, math, between),
-                        weights.row_size(), task.effort, math);
-      }
+      if (!is_quantized(role)) continue;
       between();
-      tensors.push_back(quantize(role, weights, dtype->second, *facts, task.effort, engine));
+      const View<float> weights = source.matrix(role);
+      const auto found = targets.find(role);
+      const View<const float> aimed =
+          found == targets.end()
+              ? View<const float>(weights)
+              : View<const float>(found->second.data(), weights.rows(), weights.row_size());
+      tensors.push_back(quantize(
+          {.role = role, .weights = weights, .targets = aimed, .dtype = task.dtypes.at(role)},
+          facts, task.effort, engine));
     }
   }
   if (task.awq) append_folded(source, tensors);

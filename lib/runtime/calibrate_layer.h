@@ -33,10 +33,25 @@ struct LayerTask {
   bool awq = false;
 };
 
+// Whether matrices are quantized towards the outputs that they have in the unquantized model.
+bool aims(CalibrationEffort effort);
+
+// The streams before the layer.
+struct LayerStreams {
+  const CalibrationPass& here;                   // with all layers before quantized
+  const CalibrationPass* unquantized = nullptr;  // with none; where effort aims
+};
+
+struct LayerModel {
+  const Importer& importer;
+  const ModelConfig& config;
+  const Engine& engine;
+};
+
 // Leaves in `source` what the weights have become. `between` is called from time to time, without
 // the engine's lock, and may throw.
 std::vector<CalibratedTensor> calibrate_layer(SourceLayer& source, const LayerTask& task,
-                                              CalibrationPass& pass, const Engine& engine,
+                                              const LayerStreams& streams, const LayerModel& model,
                                               const std::function<void()>& between);
 
 }  // namespace mica

@@ -19,7 +19,8 @@ namespace mica {
 // Which input of a layer is shown, and to whom.
 struct InputTap {
   Weight LayerWeights::*weight = nullptr;  // q, attn_out, up or down
-  ShowInput show;
+  // `beside`: [T, K], that of the same tokens in the other model; empty without one.
+  std::function<void(const ShownInput& input, View<const float> beside)> show;
 };
 
 class CalibrationPass {
@@ -28,22 +29,32 @@ class CalibrationPass {
   CalibrationPass(const Importer& importer, const ModelConfig& config, const Engine& engine,
                   const CalibrationWindows& windows);
 
-  // Runs layer `index` with `weights`. The tap, if any, is shown its input, with the engine's
-  // lock held and its pool free; the stream stays as it was unless `advance`. `between` is called
-  // between steps, without the lock.
-  void run(int index, const LayerWeights& weights, const InputTap& tap, bool advance,
-           const std::function<void()>& between);
+  // Another model's stream of the same windows, and its layer.
+  struct Other {
+    const CalibrationPass* pass = nullptr;
+    const LayerWeights* weights = nullptr;
+  };
+
+  // Takes the stream through layer `index` with `weights`. `between` is called between steps,
+  // without the engine's lock.
+  void advance(int index, const LayerWeights& weights, const std::function<void()>& between);
+  // Runs the layer up to where its input is known, shown with the engine's lock held and its pool
+  // free; the streams stay as they were.
+  void observe(int index, const LayerWeights& weights, const Other& other, const InputTap& tap,
+               const std::function<void()>& between) const;
 
   View<const float> stream() const {
     return {stream_.data(), tokens_, std::ssize(stream_) / tokens_};
   }
   int64_t context() const { return context_; }
-  // How often run() calls `between`.
+  // How often advance() and observe() call `between`.
   int64_t steps() const;
 
  private:
   // Windows of a step.
   int64_t together() const;
+  // [at most `most`, D] of the stream.
+  View<const float> rows_from(int64_t first, int64_t most) const;
 
   const ModelConfig& config_;
   const Engine& engine_;

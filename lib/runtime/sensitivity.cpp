@@ -64,7 +64,7 @@ std::vector<Sensitivity> measure_sensitivity(const Importer& importer, const Mod
   for (int layer = 0; layer < config.layers; ++layer) {
     SourceLayer source(importer, config, layer);
     const LayerWeights& own = source.weights();
-    for (CalibrationPass& pass : harmed) pass.run(layer, own, {}, true, between);
+    for (CalibrationPass& pass : harmed) pass.advance(layer, own, between);
     for (const std::span<const Role> roles : kLayerInputs) {
       Sensitivity unit{.layer = layer};
       SourceLayer damaged(importer, config, layer);
@@ -80,10 +80,10 @@ std::vector<Sensitivity> measure_sensitivity(const Importer& importer, const Mod
       if (count == 0) continue;
       unit.relative_error = error / count;
       harmed.push_back(base);
-      harmed.back().run(layer, damaged.weights(), {}, true, between);
+      harmed.back().advance(layer, damaged.weights(), between);
       measured.push_back(std::move(unit));
     }
-    base.run(layer, own, {}, true, between);
+    base.advance(layer, own, between);
   }
   PredictionDivergence comparison(importer, config, kEvery);
   comparison.add_model(base);

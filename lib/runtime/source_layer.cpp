@@ -33,6 +33,13 @@ SourceLayer::SourceLayer(const Importer& importer, const ModelConfig& config, in
                         find_architecture(config.architecture, model.name), layer);
 }
 
+void SourceLayer::copy_from(const SourceLayer& other) {
+  for (auto& [role, tensor] : tensors_) {
+    const std::vector<float>& values = other.tensors_.at(role).values;
+    std::copy(values.begin(), values.end(), tensor.values.begin());
+  }
+}
+
 View<float> SourceLayer::matrix(Role role) {
   Tensor& tensor = tensors_.at(role);
   return {tensor.values.data(), tensor.rows, tensor.cols};

@@ -23,6 +23,8 @@ class SourceLayer {
   bool has(Role role) const { return tensors_.contains(role); }
   // "model.gguf: tensor 'blk.3.ffn_up.weight'", for sentences.
   const std::string& name(Role role) const { return tensors_.at(role).name; }
+  // Takes over all values of the same layer.
+  void copy_from(const SourceLayer& other);
   // [N, K]; may be overwritten by what it has become.
   View<float> matrix(Role role);
 

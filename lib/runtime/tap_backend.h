@@ -1,5 +1,6 @@
-// A backend that shows what one matrix is multiplied with, and passes all on to another one. Both
-// the other one and the matrix outlive it.
+// A backend that shows what one matrix is multiplied with, and passes all on to another one: up to
+// there, since what a step would do behind it is left out. Both the other one and the matrix
+// outlive it.
 #pragma once
 
 #include <functional>
@@ -10,9 +11,12 @@
 
 namespace mica {
 
-// `input`: [T, K], after its norm. `shares`: [T], how much a row counts (positive), or empty: all
-// alike.
-using ShowInput = std::function<void(View<const float> input, std::span<const float> shares)>;
+// Valid while it is shown.
+struct ShownInput {
+  View<const float> x;            // [T, K], after its norm
+  std::span<const float> shares;  // [T], how much a row counts (positive), or empty: all alike
+};
+using ShowInput = std::function<void(const ShownInput& input)>;
 
 class TapBackend final : public Backend {
  public:
@@ -25,13 +29,13 @@ class TapBackend final : public Backend {
   uint64_t reserve(const StepLimits& limits) override { return inner_.reserve(limits); }
   void require(const DType& dtype) override { inner_.require(dtype); }
 
-  void embed(const EmbedArgs& args) override { inner_.embed(args); }
+  void embed(const EmbedArgs& args) override;
   void norm_linear(const NormLinearArgs& args) override;
   void gated_linear(const GatedLinearArgs& args) override;
   void linear_add(const LinearAddArgs& args) override;
   void norm_add(const NormAddArgs& args) override;
-  void rope_store_kv(const RopeStoreArgs& args) override { inner_.rope_store_kv(args); }
-  void attention(const AttentionArgs& args) override { inner_.attention(args); }
+  void rope_store_kv(const RopeStoreArgs& args) override;
+  void attention(const AttentionArgs& args) override;
   void logits(const LogitsArgs& args) override { inner_.logits(args); }
 
  private:
@@ -42,6 +46,7 @@ class TapBackend final : public Backend {
   ShowInput show_;
   std::vector<float> normalized_, shares_;
   View<const float> before_norm_;  // the watched input of a product that a norm follows
+  bool is_done_ = false;           // with the step: it was shown
 };
 
 }  // namespace mica

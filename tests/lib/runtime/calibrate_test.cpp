@@ -6,8 +6,12 @@
 #include <random>
 
 #include "lib/base/error.h"
+#include "lib/model/config.h"
+#include "lib/runtime/calibration_pass.h"
 #include "lib/runtime/convert.h"
 #include "lib/runtime/evaluate.h"
+#include "lib/runtime/mica_source.h"
+#include "lib/runtime/source_layer.h"
 #include "tests/formats/hf_samples.h"
 #include "tests/lib/runtime/tiny_runtime.h"
 #include "tests/support/tiny_tokenizer.h"
@@ -147,6 +151,43 @@ TEST_CASE("each effort lowers the error of the layers' outputs, and the model's 
   CHECK(kl_from_source(folder, "c.mica") < 0.7 * plain);
 }
 
+TEST_CASE("an input is shown beside that of the same tokens in another model") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  const auto engine = make_engine("generic", 2);
+  const auto importer = open_any_source(source, {});
+  const ModelConfig config = parse_model_config(importer->model().config, "test");
+  CalibrationWindows windows{.context = 8};
+  for (int i = 0; i < 48; ++i) windows.tokens.push_back(static_cast<TokenId>(3 * i % 97));
+  const CalibrationPass pass(*importer, config, *engine, windows);
+  const SourceLayer own(*importer, config, 0);
+  SourceLayer other(*importer, config, 0);
+  for (int64_t i = 0; i < other.matrix(Role::kAttnV).size(); ++i)
+    other.matrix(Role::kAttnV).data()[i] *= 2;
+  const std::vector<float> before(pass.stream().data(),
+                                  pass.stream().data() + pass.stream().size());
+  const auto distance = [&](Weight LayerWeights::*weight, const LayerWeights& beside) {
+    double sum = 0;
+    int64_t tokens = 0;
+    const auto show = [&](const ShownInput& input, View<const float> there) {
+      REQUIRE(there.size() == input.x.size());
+      tokens += input.x.rows();
+      for (int64_t i = 0; i < there.size(); ++i)
+        sum += std::abs(double{input.x.data()[i]} - there.data()[i]);
+    };
+    pass.observe(0, own.weights(), {&pass, &beside}, {weight, show}, [] {});
+    CHECK(tokens == 48);
+    return sum;
+  };
+  for (const auto weight :
+       {&LayerWeights::q, &LayerWeights::attn_out, &LayerWeights::up, &LayerWeights::down}) {
+    CHECK(distance(weight, own.weights()) == 0);
+    // What comes before the values' matrix does not depend on it, all else does.
+    CHECK((distance(weight, other.weights()) > 0) == (weight != &LayerWeights::q));
+  }
+  CHECK(std::equal(before.begin(), before.end(), pass.stream().data()));
+}
+
 TEST_CASE("inputs are not scaled where a matrix that would change is not calibrated") {
   const TempFolder folder;
   const std::string source = put_model(folder);
@@ -242,6 +283,20 @@ TEST_CASE("a side file of another conversion is not resumed, and a damaged one n
     convert(source, folder.file("hurt"), options);
     CHECK(folder.get("hurt") == folder.get("whole"));
   }
+}
+
+TEST_CASE("layers that other kernels made are not gone on from") {
+  const TempFolder folder;
+  const std::string source = put_model(folder);
+  ConvertOptions options = calibrated();
+  const int calls = count_calls(source, folder.file("counted"), options);
+  CHECK_THROWS_AS(convert(source, folder.file("x"), options, 1, until(calls * 2 / 3)), Error);
+  options.calibration->resume = true;
+  CHECK_THROWS_WITH_AS(
+      convert_model(source, folder.file("x"), options, *make_engine("reference", 1), {}),
+      doctest::Contains("expected layers of the same source, text, types"), Error);
+  convert(source, folder.file("x"), options, 2);  // their number may change
+  CHECK(folder.get("x") == folder.get("counted"));
 }
 
 TEST_CASE("a file that only has the side file's name is left alone") {
