@@ -47,6 +47,24 @@ Json describe_host(const HostFacts& host) {
                        {"cgroup_memory_bytes", Json(host.cgroup_memory_bytes)}});
 }
 
+// Of each kind its devices, or why there are none.
+Json describe_devices() {
+  Json devices = Json::object();
+  for (const DeviceKind& kind : examine_devices()) {
+    if (kind.devices.empty()) devices[kind.kind] = kind.why_none;
+    for (size_t i = 0; i < kind.devices.size(); ++i) {
+      const DeviceFacts& facts = kind.devices[i];
+      devices[fmt::format("{}:{}", kind.kind, i)] =
+          Json::object({{"name", facts.name},
+                        {"memory_bytes", Json(facts.memory_bytes)},
+                        {"free_bytes", Json(facts.free_bytes)},
+                        {"read_gb_per_second", facts.read_bytes_per_second / 1e9},
+                        {"upload_gb_per_second", facts.upload_bytes_per_second / 1e9}});
+    }
+  }
+  return devices;
+}
+
 Json examine(const EngineOptions& options) {
   const HostFacts host = read_host_facts();
   const ThreadChoice threads = choose_threads(host, options.threads);
@@ -63,7 +81,7 @@ Json examine(const EngineOptions& options) {
                        {"isas_missing", std::move(missing)},
                        {"blas", blas()},
                        {"host", describe_host(host)},
-                       {"gpus", "none: the CUDA backend is not part of this build"},
+                       {"devices", describe_devices()},
                        {"environment", environment()}});
 }
 

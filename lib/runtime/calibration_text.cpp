@@ -7,17 +7,8 @@
 
 #include "lib/base/error.h"
 #include "lib/base/utf8.h"
-#include "lib/runtime/calibration_text_stamp.h"  // generated: the text's checksum
 
-// The text as it lies in the source tree, in read-only memory.
-__asm__(
-    ".pushsection .rodata\n"
-    "mica_calibration_begin:\n"
-    ".incbin \"" MICA_CALIBRATION_TEXT
-    "\"\n"
-    "mica_calibration_end:\n"
-    ".byte 0\n"
-    ".popsection\n");
+// From calibration_text_data.cpp.in.
 extern "C" const char mica_calibration_begin[], mica_calibration_end[];
 
 namespace mica {

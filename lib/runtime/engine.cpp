@@ -23,6 +23,16 @@ std::string choose_engine_isa(std::string_view requested) {
   return requested == kReference ? kReference : choose_isa(requested);
 }
 
+std::vector<DeviceKind> examine_devices() {
+  std::vector<DeviceKind> kinds;
+  for (const std::string& kind : device_kinds()) {
+    FoundDevices found = find_devices(kind);
+    kinds.push_back({.kind = kind, .devices = {}, .why_none = std::move(found.why_none)});
+    for (const ModuleDevice& device : found.devices) kinds.back().devices.push_back(device.facts());
+  }
+  return kinds;
+}
+
 Engine::Engine(const EngineOptions& options)
     : log_(options.log),
       pool_(

@@ -35,6 +35,14 @@ std::vector<IsaInfo> engine_isas();
 // What an engine would use. Throws as Engine does.
 std::string choose_engine_isa(std::string_view requested);
 
+// What the module of one kind of devices finds on this machine, without opening it.
+struct DeviceKind {
+  std::string kind;  // "cuda"
+  std::vector<DeviceFacts> devices;
+  std::string why_none;  // a sentence, where there are none
+};
+std::vector<DeviceKind> examine_devices();
+
 // A device besides the host's processors.
 struct EngineDevice {
   std::string name;  // "cuda:0"
