@@ -199,9 +199,10 @@ std::function<int()> declare(CLI::App& app) {
     app.add_option(name, numbers, help)->delimiter(',')->allow_extra_args(false)->type_name("N,..");
   };
   app.add_option("MODEL", options->model, "A .mica file")->type_name("");
-  app.add_option("--synthetic", options->synthetic,
-                 "In place of MODEL random weights of the shape of Llama 3.2 1B or 3B or 3.1 8B:\n"
-                 "1b, 3b, 8b")
+  app.add_option(
+         "--synthetic", options->synthetic,
+         "In place of MODEL random weights of the shape of Llama 3.2 1B or 3B, Llama 2 7B or\n"
+         "13B, Llama 3.1 8B or 70B: 1b, 3b, 7b, 8b, 13b, 70b")
       ->type_name("SIZE");
   app.add_option("--quant", options->quant, "Weight type of --synthetic (default q4g32)")
       ->needs("--synthetic");

@@ -82,8 +82,7 @@ void add_table(Lines& lines, const Json& plan) {
 // "layers 0 .. 11   host       1.9 GiB"
 void add_runs(Lines& lines, const Json& plan) {
   const Json::Array& layers = plan["layers"].as_array();
-  lines.push_back(
-      fmt::format("{:<18}{:<16}{:>16}", "embedding", plan["embedding"].as_string(), ""));
+  lines.push_back(fmt::format("{:<18}{}", "embedding", plan["embedding"].as_string()));
   for (size_t first = 0, end; first < layers.size(); first = end) {
     int64_t sum = 0;
     for (end = first; end < layers.size() &&
@@ -94,21 +93,26 @@ void add_runs(Lines& lines, const Json& plan) {
         fmt::format("{:<18}{:<16}{:>16}", fmt::format("layers {} .. {}", first, end - 1),
                     layers[first]["device"].as_string(), human_bytes(static_cast<uint64_t>(sum))));
   }
-  lines.push_back(fmt::format("{:<18}{:<16}", "norm and head", plan["head"].as_string()));
+  lines.push_back(fmt::format("{:<18}{}", "norm and head", plan["head"].as_string()));
+}
+
+// "31.9", "2570": no more digits than are worth reading.
+std::string rate(const Json& tokens_per_second) {
+  const double value = tokens_per_second.as_number();
+  return fmt::format("{:.{}f}", value, value < 100 ? 1 : 0);
 }
 
 void add_prediction(Lines& lines, const Json& plan) {
   const Json& predicted = plan["predicted"];
   const Json& rates = plan["rates"];
-  add_wrapped(
-      lines,
-      fmt::format("Predicted: a prompt of {} tokens at {:.3g} tokens/s, answers at {:.3g} "
-                  "tokens/s ({} rates of the host: {:.1f} GB/s, {:.0f} GOPS)",
-                  predicted["prompt_tokens"].as_integer(),
-                  predicted["prefill_tokens_per_second"].as_number(),
-                  predicted["decode_tokens_per_second"].as_number(), rates["source"].as_string(),
-                  rates["read_gb_per_second"].as_number(), rates["int8_gops"].as_number()),
-      2);
+  add_wrapped(lines,
+              fmt::format("Predicted: a prompt of {} tokens at {} tokens/s, answers at {} "
+                          "tokens/s ({} rates of the host: {:.1f} GB/s, {:.0f} GOPS)",
+                          predicted["prompt_tokens"].as_integer(),
+                          rate(predicted["prefill_tokens_per_second"]),
+                          rate(predicted["decode_tokens_per_second"]), rates["source"].as_string(),
+                          rates["read_gb_per_second"].as_number(), rates["int8_gops"].as_number()),
+              2);
   if (plan["streaming"].is_null()) return;
   add_wrapped(lines,
               fmt::format("Prompts of {} tokens and more stream the host's layers to the device, "

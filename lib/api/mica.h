@@ -271,7 +271,8 @@ typedef struct mica_bench_options {
   int32_t repetitions;
   const char* kv;        /* as in mica_session_options */
   const char* load;      /* as in mica_model_options */
-  const char* synthetic; /* in place of a file random weights of a known shape: "1b", "3b", "8b" */
+  const char* synthetic; /* in place of a file random weights of a known shape: "1b", "3b", "7b",
+                            "8b", "13b", "70b" */
   const char* quant;     /* their type; NULL: "q4g32" */
   uint64_t gpu_memory;   /* as in mica_model_options; with layers on devices no shares are given */
   int64_t gpu_layers;

@@ -239,7 +239,7 @@ class Results(Case):
 
     def test_help_begins_with_examples(self):
         for command in ("chat", "generate", "convert", "inspect", "verify", "tokenize",
-                        "detokenize", "perplexity", "bench", "doctor"):
+                        "detokenize", "perplexity", "bench", "plan", "doctor"):
             text = mica(command, "--help").stdout.decode()
             self.assertLess(text.index("Examples:"), text.index("Options:"), command)
             self.assertIn(f"mica {command} ", text)

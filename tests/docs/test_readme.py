@@ -1,4 +1,4 @@
-"""Runs the commands of README.md's console block, in order, in an empty folder.
+"""Runs the commands of README.md's console blocks, in order, in an empty folder.
 
 A line `$ command` must succeed; the lines under it, up to the next command, must be printed by it.
 Environment: MICA_TEST_PROGRAM, MICA_DEMO_GGUF. Exit code 77 (skipped) without them.
@@ -14,10 +14,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 def console_commands(text):
     """Pairs of a command and the output the README shows for it."""
-    block = re.search(r"```console\n(.*?)```", text, re.S).group(1)
-    for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
-        command, _, shown = part.partition("\n")
-        yield command, shown.strip()
+    for block in re.findall(r"```console\n(.*?)```", text, re.S):
+        for part in re.split(r"^\$ ", block, flags=re.M)[1:]:
+            command, _, shown = part.partition("\n")
+            yield command, shown.strip()
 
 
 def main():
