@@ -19,16 +19,18 @@ std::vector<int64_t> numbers(const mica_numbers& given, const char* name) {
 
 BenchmarkOptions benchmark_options(const mica_engine_options& engine,
                                    const mica_bench_options& given) {
-  BenchmarkOptions options{.engine = engine_options(engine),
-                           .plan = {.gpu_memory = given.gpu_memory,
-                                    .gpu_layers = given.gpu_layers,
-                                    .host_memory = given.host_memory},
-                           .kv = parse_kv_type(given.kv),
-                           .prompts = numbers(given.prompts, "prompts"),
-                           .depths = numbers(given.depths, "depths"),
-                           .batches = numbers(given.batches, "batches"),
-                           .generated = given.generated,
-                           .repetitions = given.repetitions};
+  // One by one: where an initializer of such an aggregate throws, GCC 12 destroys members twice.
+  BenchmarkOptions options;
+  options.engine = engine_options(engine);
+  options.plan.gpu_memory = given.gpu_memory;
+  options.plan.gpu_layers = given.gpu_layers;
+  options.plan.host_memory = given.host_memory;
+  options.kv = parse_kv_type(given.kv);
+  options.prompts = numbers(given.prompts, "prompts");
+  options.depths = numbers(given.depths, "depths");
+  options.batches = numbers(given.batches, "batches");
+  options.generated = given.generated;
+  options.repetitions = given.repetitions;
   for (const int64_t threads : numbers(given.threads, "threads")) {
     options.threads.push_back(static_cast<int>(std::clamp<int64_t>(threads, -1, INT32_MAX)));
   }

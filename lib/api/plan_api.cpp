@@ -164,14 +164,17 @@ PlanRequest plan_request(const mica_model_options& given) {
     throw Error(ErrorCode::kUsage,
                 fmt::format("context: expected -1 or more, found {}", given.context));
   }
-  return {.gpu_memory = given.gpu_memory,
-          .gpu_layers = given.gpu_layers,
-          .host_memory = given.host_memory,
-          .context = given.context < 0 ? 0 : given.context,
-          .may_shorten = given.context < 0,
-          .kv = kv_wishes(given.kv),
-          .chunk = given.prefill_chunk,
-          .copies_weights = parse_load_mode(given.load) == LoadMode::kRead};
+  // One by one: where an initializer of such an aggregate throws, GCC 12 destroys members twice.
+  PlanRequest request;
+  request.gpu_memory = given.gpu_memory;
+  request.gpu_layers = given.gpu_layers;
+  request.host_memory = given.host_memory;
+  request.context = given.context < 0 ? 0 : given.context;
+  request.may_shorten = given.context < 0;
+  request.kv = kv_wishes(given.kv);
+  request.chunk = given.prefill_chunk;
+  request.copies_weights = parse_load_mode(given.load) == LoadMode::kRead;
+  return request;
 }
 
 }  // namespace mica

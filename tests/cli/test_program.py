@@ -468,7 +468,7 @@ class BadInput(Case):
         self.expect(mica("bench"), USAGE, "MODEL", "--synthetic")
         self.expect(mica(*quick, "--synthetic", "1b"), USAGE, "either")
         self.expect(mica(*quick, "--quant", "q4g64"), USAGE, "--synthetic")
-        self.expect(mica("bench", "--synthetic", "2b"), USAGE, "1b, 3b, 8b", "'2b'")
+        self.expect(mica("bench", "--synthetic", "2b"), USAGE, "1b, 3b, 7b, 8b, 13b, 70b", "'2b'")
         self.expect(mica("bench", "--synthetic", "1b", "--quant", "q3"), USAGE, "q3", "q4g32")
         self.expect(mica("bench", self.gguf), INVALID, "GGUF", "mica convert")
         self.expect(mica("bench", self.path("nothing.mica")), RUNTIME, "nothing.mica")
