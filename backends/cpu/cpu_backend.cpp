@@ -10,6 +10,7 @@
 #include "backends/cpu/isa.h"
 #include "backends/cpu/linear.h"
 #include "backends/cpu/normalize.h"
+#include "lib/backend/step_limits.h"
 #include "lib/base/error.h"
 #include "quant/weight_type.h"
 
@@ -33,18 +34,6 @@ class HostBuffer final : public DeviceBuffer {
   AlignedBuffer buffer_;
   uint64_t bytes_;
 };
-
-// Room is never taken back: it may have been promised to another session.
-StepLimits larger(const StepLimits& a, const StepLimits& b) {
-  return {.tokens = std::max(a.tokens, b.tokens),
-          .logit_rows = std::max(a.logit_rows, b.logit_rows),
-          .input_cols = std::max(a.input_cols, b.input_cols),
-          .output_rows = std::max(a.output_rows, b.output_rows),
-          .heads = std::max(a.heads, b.heads),
-          .head_size = std::max(a.head_size, b.head_size),
-          .context = std::max(a.context, b.context),
-          .float_weights = a.float_weights || b.float_weights};
-}
 
 const float* pointer(View<const float> view) {
   return view.data();

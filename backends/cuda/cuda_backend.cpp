@@ -10,6 +10,7 @@
 #include "backends/cuda/products.h"
 #include "backends/cuda/staging.h"
 #include "backends/cuda/workspace.h"
+#include "lib/backend/step_limits.h"
 #include "lib/base/error.h"
 #include "quant/weight_type.h"
 

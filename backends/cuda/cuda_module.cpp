@@ -20,7 +20,6 @@ struct CudaDevices {
   static std::unique_ptr<Backend> open(int32_t index, const DeviceOptions& options) {
     return make_cuda_backend({.device = index, .activations = options.activations});
   }
-  static uint64_t free_bytes(Backend& device) { return device.free_bytes(); }
 };
 
 }  // namespace

@@ -41,17 +41,6 @@ int64_t partial_elements(const StepLimits& limits) {
 
 }  // namespace
 
-StepLimits larger(const StepLimits& a, const StepLimits& b) {
-  return {.tokens = std::max(a.tokens, b.tokens),
-          .logit_rows = std::max(a.logit_rows, b.logit_rows),
-          .input_cols = std::max(a.input_cols, b.input_cols),
-          .output_rows = std::max(a.output_rows, b.output_rows),
-          .heads = std::max(a.heads, b.heads),
-          .head_size = std::max(a.head_size, b.head_size),
-          .context = std::max(a.context, b.context),
-          .float_weights = a.float_weights || b.float_weights};
-}
-
 // Every size grows with every limit, so that a larger step always has room for a smaller one.
 Workspace lay_out(std::byte* base, const WorkspaceNeeds& needs) {
   const StepLimits& limits = needs.limits;

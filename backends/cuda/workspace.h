@@ -36,6 +36,4 @@ struct Workspace {
 // With a null base the pointers mean nothing, the sizes what they would be.
 Workspace lay_out(std::byte* base, const WorkspaceNeeds& needs);
 
-StepLimits larger(const StepLimits& a, const StepLimits& b);
-
 }  // namespace mica::cuda

@@ -1,7 +1,9 @@
 #include "lib/backend/backend.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "lib/backend/step_limits.h"
 #include "lib/base/aligned_buffer.h"
 
 namespace mica {
@@ -39,6 +41,17 @@ class PlainBuffer final : public DeviceBuffer {
 };
 
 }  // namespace
+
+StepLimits larger(const StepLimits& a, const StepLimits& b) {
+  return {.tokens = std::max(a.tokens, b.tokens),
+          .logit_rows = std::max(a.logit_rows, b.logit_rows),
+          .input_cols = std::max(a.input_cols, b.input_cols),
+          .output_rows = std::max(a.output_rows, b.output_rows),
+          .heads = std::max(a.heads, b.heads),
+          .head_size = std::max(a.head_size, b.head_size),
+          .context = std::max(a.context, b.context),
+          .float_weights = a.float_weights || b.float_weights};
+}
 
 void Backend::upload(std::span<const std::byte> from, std::byte* to) {
   copy(from, to);

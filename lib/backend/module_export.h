@@ -6,7 +6,6 @@
 //     static int32_t count();  // throws Error with the sentence when there is none
 //     static DeviceFacts describe(int32_t index);
 //     static std::unique_ptr<Backend> open(int32_t index, const DeviceOptions& options);
-//     static uint64_t free_bytes(Backend& device);  // one that open() gave
 //   };
 //   extern "C" __attribute__((visibility("default")))
 //   const mica::DeviceModule* mica_device_module(uint32_t abi) {
@@ -156,8 +155,7 @@ void export_facts(DeviceModule& table) {
     });
   };
   table.free_bytes = [](void* device, ModuleStatus* status) {
-    return call_guarded(status,
-                        [&] { return Devices::free_bytes(*ExportedDevice::of(device).backend); });
+    return call_guarded(status, [&] { return ExportedDevice::of(device).backend->free_bytes(); });
   };
 }
 

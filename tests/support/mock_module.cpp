@@ -105,10 +105,6 @@ struct MockDevices {
     options.activations = asked.activations;
     return std::make_unique<MockBackend>(options);
   }
-
-  static uint64_t free_bytes(Backend& device) {
-    return static_cast<MockBackend&>(device).free_bytes();
-  }
 };
 
 }  // namespace

@@ -65,6 +65,7 @@ class StubBackend final : public Backend {
   uint64_t measure(const StepLimits& limits) const override {
     return act(), static_cast<uint64_t>(limits.context);
   }
+  uint64_t free_bytes() const override { return act(), 42; }
   void require(const DType&) override { act(); }
   void upload(std::span<const std::byte>, std::byte*) override { act(); }
   void download(const std::byte*, std::span<std::byte>) override { act(); }
@@ -96,7 +97,6 @@ struct StubDevices {
   static std::unique_ptr<Backend> open(int32_t, const DeviceOptions&) {
     return act(), std::make_unique<StubBackend>();
   }
-  static uint64_t free_bytes(Backend&) { return act(), 42; }
 };
 
 const DeviceModule& table() {
