@@ -74,8 +74,8 @@ void check_placement(const Engine& engine, const ModelWeights& mapped, const Pla
 class Copier {
  public:
   explicit Copier(Backend& device)
-      : queue_(device.make_copy_queue()),
-        pieces_{device.allocate_host(kPieceBytes), device.allocate_host(kPieceBytes)} {}
+      : pieces_{device.allocate_host(kPieceBytes), device.allocate_host(kPieceBytes)},
+        queue_(device.make_copy_queue()) {}
 
   void copy(WeightRun from, std::byte* to) {
     while (!from.empty()) {
@@ -92,8 +92,8 @@ class Copier {
   void finish() { queue_->synchronize(); }
 
  private:
-  std::unique_ptr<CopyQueue> queue_;
   std::array<std::unique_ptr<DeviceBuffer>, 2> pieces_;
+  std::unique_ptr<CopyQueue> queue_;  // ends first: a piece may be on its way
   size_t next_ = 0;
 };
 

@@ -12,9 +12,9 @@
 namespace mica {
 
 struct Room {
-  std::unique_ptr<Pipeline> pipeline;
   std::unique_ptr<KvPool> pool;
-  uint64_t host_bytes = 0;  // of the host's memory, that its steps may come to use
+  std::unique_ptr<Pipeline> pipeline;  // ends first: copies to the pool may be under way in it
+  uint64_t host_bytes = 0;             // of the host's memory, that its steps may come to use
 };
 
 // What is to be run in it; all of it outlives the room.
